@@ -1,0 +1,139 @@
+/* conf_table - every setting there is: name, type, default, bounds, meaning. See conf.h */
+#include <stddef.h>
+
+#include "clock.h"
+#include "conf.h"
+
+#define S      CLOCK_SECOND
+#define MINUTE (60 * S)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define MIB    (INT64_C(1) << 20)
+
+static const char *const answers[] = {"none", "refused", "all", NULL};
+static const char *const log_to[] = {"stderr", "syslog", NULL};
+static const char *const log_format[] = {"text", "json", NULL};
+static const char *const log_level[] = {"debug", "info", "warning", "error", NULL};
+
+static bool check_listen(const char *value, struct err *err)
+{
+    struct span rest = span_text(value), piece;
+    struct conf_address address;
+
+    while (span_next(&rest, ',', &piece)) {
+        piece = span_trim(piece);
+        if (piece.len > 0 && !conf_parse_address(piece, &address, err))
+            return false;
+    }
+    return true;
+}
+
+static bool check_absolute(const char *value, struct err *err)
+{
+    return value[0] == '/' || err_set(err, ERR_CONFIG, "'%s' is not an absolute path", value);
+}
+
+/* What is sent to Postfix is one line of printable ASCII (RFC 5321 section 4.2: textstring). */
+static bool check_reply(const char *value, struct err *err)
+{
+    for (const char *p = value; *p != '\0'; p++)
+        if (*p < ' ' || *p > '~')
+            return err_set(err, ERR_CONFIG, "a reply text may hold printable ASCII only");
+    return true;
+}
+
+#define ROW(kind, name, ...)                                                                       \
+    {                                                                                              \
+#name, kind, offsetof(struct conf, name), __VA_ARGS__                                      \
+    }
+
+const struct conf_row conf_rows[] = {
+    ROW(CONF_TEXT, database, "dbname=rollcall", 1, 4096, NULL, NULL, false,
+        "libpq connection string or URI of PostgreSQL. Several hosts may be given (host=a,b); the "
+        "follower takes any, "
+        "writers the primary. Put a password into ~/.pgpass or passfile=, never here."),
+    ROW(CONF_TIME, database_timeout, "10s", S / 10, 10 * MINUTE, NULL, NULL, false,
+        "How long a connection or a statement of the daemon may take before it counts as failed. "
+        "Long imports are not bound by it."),
+    ROW(CONF_TEXT, policy_listen, "unix:/run/rollcall/policy", 0, 4096, NULL, check_listen, false,
+        "Where rollcall-policyd listens for Postfix, comma-separated: unix:/path or "
+        "inet:host:port. For a chrooted smtpd put "
+        "the socket below the queue directory."),
+    ROW(CONF_MODE, policy_socket_mode, "0660", 0, 0777, NULL, NULL, false,
+        "Mode of the unix policy sockets."),
+    ROW(CONF_TEXT, policy_socket_owner, "", 0, 128, NULL, NULL, false,
+        "Owner of the unix policy sockets, user:group; empty leaves what the daemon has. Set "
+        "before privileges are dropped."),
+    ROW(CONF_NUMBER, policy_workers, "0", 0, 256, NULL, NULL, false,
+        "Threads that answer; 0 takes one for each processor."),
+    ROW(CONF_NUMBER, policy_max_connections, "10000", 1, 1000000, NULL, NULL, false,
+        "Connections held at once; beyond it new ones wait in the listen queue."),
+    ROW(CONF_TIME, policy_idle_limit, "1000s", S, DAY, NULL, NULL, true,
+        "How long a connection may stay without a request (Postfix itself closes after "
+        "smtpd_policy_service_max_idle, 300 s)."),
+    ROW(CONF_TIME, policy_request_limit, "10s", S / 10, HOUR, NULL, NULL, true,
+        "How long a request may take from its first byte to its last, and an answer until it is "
+        "taken."),
+    ROW(CONF_TEXT, policy_user, "rollcall", 1, 64, NULL, NULL, false,
+        "The user that rollcall-policyd becomes when it is started as root."),
+    ROW(CONF_CHOICE, log_answers, "none", 0, 0, answers, NULL, true,
+        "Which policy answers are logged: none (Postfix logs what it refuses, with our reason "
+        "code), refused, all."),
+    ROW(CONF_TEXT, metrics_listen, "inet:127.0.0.1:9564", 0, 512, NULL, check_listen, false,
+        "Where /metrics and /healthz are served, inet:host:port; empty: nowhere."),
+    ROW(CONF_TEXT, replica_directory, "/var/lib/rollcall/replica", 1, 1024, NULL, check_absolute,
+        false, "Directory of the local replica. It belongs to one rollcall-policyd alone."),
+    ROW(CONF_SIZE, replica_cache, "64M", MIB, 1024 * 1024 * MIB, NULL, NULL, false,
+        "Memory for the replica's page cache (Berkeley DB)."),
+    ROW(CONF_TIME, poll_interval, "1s", S / 20, HOUR, NULL, NULL, true,
+        "How often the follower asks PostgreSQL when no notification comes."),
+    ROW(CONF_TEXT, gateway_name, "", 0, 255, NULL, NULL, false,
+        "The name of this gateway in 'rollcall status'; empty takes the host name."),
+    ROW(CONF_TIME, gateway_interval, "5s", S / 10, HOUR, NULL, NULL, true,
+        "How often a gateway writes its row when nothing changes; after each change it does so at "
+        "once."),
+    ROW(CONF_TIME, gateway_live_limit, "1m", S, DAY, NULL, NULL, true,
+        "A gateway whose row is older does not count as live: 'user add --wait' does not wait for "
+        "it."),
+    ROW(CONF_TIME, stale_limit, "1h", S, 365 * DAY, NULL, NULL, true,
+        "A replica that was not confirmed by PostgreSQL for longer never leads to a 550: unknown "
+        "recipients get 450. "
+        "A domain may have its own."),
+    ROW(CONF_TIME, source_stale_limit, "24h", MINUTE, 365 * DAY, NULL, NULL, true,
+        "The same for domains fed by a directory, counted from its last complete synchronisation."),
+    ROW(CONF_BOOL, accept_abuse, "yes", 0, 1, NULL, NULL, true,
+        "Accept abuse@ of every served domain, as postmaster@ always is (RFC 2142, RFC 5321 "
+        "section 4.5.1)."),
+    ROW(CONF_TIME, verified_for, "7d", HOUR, 365 * DAY, NULL, NULL, true,
+        "Relay check smtp: how long after the customer's server accepted an address it is accepted "
+        "without asking again."),
+    ROW(CONF_TIME, refused_for, "3h", MINUTE, 30 * DAY, NULL, NULL, true,
+        "Relay check smtp: how long after the customer's server refused an address it is refused "
+        "without asking again."),
+    ROW(CONF_TEXT, unknown_text, "User unknown", 1, 200, NULL, check_reply, true,
+        "Text after '550 5.1.1'. Never name an internal host here."),
+    ROW(CONF_TEXT, unsure_text, "Recipient cannot be verified now, try again later", 1, 200, NULL,
+        check_reply, true,
+        "Text after '4.3.0' when a recipient is neither known nor known to be unknown."),
+    ROW(CONF_TEXT, subdomain_text, "Domain not served here", 1, 200, NULL, check_reply, true,
+        "Text after '550 5.7.1' for an unserved subdomain of a served domain."),
+    ROW(CONF_NUMBER, guard_least, "3", 0, 1000000000, NULL, NULL, true,
+        "A change that takes away at most this many recipients of a domain is never held for its "
+        "size (unless it is half of them)."),
+    ROW(CONF_NUMBER, guard_percent, "20", 0, 100, NULL, NULL, true,
+        "A change that takes away more than this share of a domain's recipients is held until "
+        "'rollcall change approve'."),
+    ROW(CONF_TIME, tombstone_life, "30d", HOUR, 3650 * DAY, NULL, NULL, true,
+        "How long removed domains and recipients are remembered; a removed domain answers 450 for "
+        "that time."),
+    ROW(CONF_CHOICE, log_to, "stderr", 0, 0, log_to, NULL, true,
+        "Where log lines go: stderr (journald takes it), syslog (facility mail)."),
+    ROW(CONF_CHOICE, log_format, "text", 0, 0, log_format, NULL, true,
+        "How log lines look: text, json."),
+    ROW(CONF_CHOICE, log_level, "info", 0, 0, log_level, NULL, true,
+        "The least level that is logged: debug, info, warning, error."),
+    ROW(CONF_TEXT, postfix_config_directory, "/etc/postfix", 1, 1024, NULL, check_absolute, false,
+        "The Postfix configuration that 'rollcall doctor' looks at."),
+};
+
+const size_t conf_row_count = sizeof conf_rows / sizeof conf_rows[0];

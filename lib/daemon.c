@@ -1,0 +1,88 @@
+/* daemon - see daemon.h */
+#include "daemon.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "str.h"
+
+void daemon_notify(const char *state)
+{
+    sd_notify(0, state);
+}
+
+int daemon_activated_sockets(void)
+{
+    int count = sd_listen_fds(1);
+
+    return count > 0 ? count : 0;
+}
+
+bool daemon_drop_root(const char *user, struct err *err)
+{
+    if (geteuid() != 0)
+        return true;
+    struct passwd *entry = getpwnam(user);
+    if (entry == NULL)
+        return err_set(err, ERR_CONFIG,
+                       "policy_user: there is no user '%s'; make one ('adduser --system --group "
+                       "%s') or name another",
+                       user, user);
+    if (entry->pw_uid == 0)
+        return true; /* asked for explicitly: containers with one user */
+    if (initgroups(user, entry->pw_gid) != 0 || setgid(entry->pw_gid) != 0 ||
+        setuid(entry->pw_uid) != 0)
+        return err_set(err, ERR_OTHER, "cannot become user '%s': %s", user, strerror(errno));
+    if (setuid(0) == 0)
+        return err_set(err, ERR_OTHER, "user '%s' could become root again", user);
+    return true;
+}
+
+bool daemon_owner_ids(const char *owner, uid_t *user, gid_t *group, struct err *err)
+{
+    struct span rest = span_text(owner), name;
+
+    *user = (uid_t)-1;
+    *group = (gid_t)-1;
+    if (!span_next(&rest, ':', &name))
+        return true;
+    STR_AUTO user_name = mem_span(name);
+    STR_AUTO group_name = rest.at != NULL ? mem_span(rest) : NULL;
+    const struct passwd *u = user_name[0] != '\0' ? getpwnam(user_name) : NULL;
+    if (user_name[0] != '\0' && u == NULL)
+        return err_set(err, ERR_CONFIG, "there is no user '%s'", user_name);
+    if (u != NULL)
+        *user = u->pw_uid;
+    const struct group *g = group_name != NULL ? getgrnam(group_name) : NULL;
+    if (group_name != NULL && g == NULL)
+        return err_set(err, ERR_CONFIG, "there is no group '%s'", group_name);
+    if (g != NULL)
+        *group = g->gr_gid;
+    return true;
+}
+
+long daemon_raise_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return (long)limit.rlim_cur;
+}
+
+void daemon_open_log(const char *program, const struct conf *conf)
+{
+    log_open(&(struct log_options){
+        .program = program,
+        .to_syslog = conf->log_to == LOG_TO_SYSLOG,
+        .json = conf->log_format == LOG_FORMAT_JSON,
+        .least = (enum log_level)conf->log_level,
+    });
+}

@@ -1,0 +1,43 @@
+/*
+ * daemon - what a long-running program owes to its surroundings; the only user of libsystemd
+ *
+ * Readiness and socket activation (sd_notify(3), sd_listen_fds(3); also without systemd, where they
+ * do nothing), dropping root, and the options -c and -o that every program takes.
+ */
+#ifndef ROLLCALL_DAEMON_H
+#define ROLLCALL_DAEMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "conf.h"
+#include "err.h"
+#include "log.h"
+
+/* READY=1, RELOADING=1, STOPPING=1, STATUS=… */
+void daemon_notify(const char *state);
+/* Sockets handed over by systemd: how many; the first is descriptor 3. */
+int daemon_activated_sockets(void);
+
+/*
+ * Becomes `user` with its groups when run as root; else does nothing. *user_id and *group_id (may
+ * be NULL) tell whom.
+ */
+bool daemon_drop_root(const char *user, struct err *err) MUST_CHECK;
+/* user or user:group to ids; -1 where not given. */
+bool daemon_owner_ids(const char *owner, uid_t *user, gid_t *group, struct err *err) MUST_CHECK;
+/* Raises the soft limit of open files to the hard one; returns it. */
+long daemon_raise_files(void);
+
+/* log_open from the settings. */
+void daemon_open_log(const char *program, const struct conf *conf);
+
+/* The common options; what is left over is the program's. */
+struct daemon_options {
+    const char *file;          /* -c */
+    const char *overrides[64]; /* -o */
+    size_t override_count;
+};
+
+#endif

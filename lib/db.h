@@ -1,0 +1,116 @@
+/*
+ * db - PostgreSQL, with bound parameters and deadlines; the only user of libpq
+ *
+ * A connection is used by one thread. Every call returns within its deadline: a server that does
+ * not answer is an error of class ERR_TEMPORARY, and the connection is closed (db_alive turns
+ * false). Errors name the host. What the server refuses (a constraint, a missing right) keeps the
+ * connection and has its own class.
+ */
+#ifndef ROLLCALL_DB_H
+#define ROLLCALL_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "str.h"
+
+struct db;
+struct db_result;
+
+enum db_target { DB_ANY, DB_PRIMARY }; /* DB_PRIMARY: target_session_attrs=read-write */
+
+struct db_options {
+    const char *conninfo; /* setting `database`; several hosts allowed */
+    enum db_target target;
+    int64_t
+        timeout_us; /* for connecting, and for each statement unless db_set_timeout changes it */
+    const char *program; /* application_name */
+};
+
+bool db_open(struct db **db, const struct db_options *options, struct err *err) MUST_CHECK;
+void db_close(struct db **db); /* nulls; NULL allowed */
+bool db_alive(const struct db *db);
+/* "host:port" or the socket directory, for messages; never the password. */
+const char *db_host(const struct db *db);
+/* For each following statement; 0: none (long imports; TCP keepalives still notice a dead peer). */
+void db_set_timeout(struct db *db, int64_t timeout_us);
+/* A file descriptor that, once readable, makes the running and every later wait fail with
+ * "interrupted"; -1: none. */
+void db_set_interrupt(struct db *db, int fd);
+
+/*
+ * One statement with bound parameters $1… as text (NULL is SQL NULL). SQL text is always a literal
+ * of the program. db_query gives rows (release with db_result_free), db_exec the number of rows
+ * touched or -1 in *count (may be NULL).
+ */
+bool db_query(struct db *db, struct db_result **result, const char *sql, const char *const *values,
+              size_t count, struct err *err) MUST_CHECK;
+bool db_exec(struct db *db, const char *sql, const char *const *values, size_t count,
+             int64_t *touched, struct err *err) MUST_CHECK;
+/* Several statements in one text, without parameters or rows: migrations, begin, commit. */
+bool db_script(struct db *db, const char *sql, struct err *err) MUST_CHECK;
+
+/* Parameters written in place: db_query(db, &r, "… $1 … $2", DB_VALUES(name, id_text), err). */
+#define DB_VALUES(...)                                                                             \
+    (const char *const[]){__VA_ARGS__},                                                            \
+        sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)
+#define DB_NO_VALUES NULL, 0
+
+void db_result_free(struct db_result **result);
+#define DB_RESULT_AUTO __attribute__((cleanup(db_result_free))) struct db_result *
+size_t db_rows(const struct db_result *result);
+bool db_null(const struct db_result *result, size_t row, int column);
+/* "" for NULL. Valid until the result is freed. */
+const char *db_text(const struct db_result *result, size_t row, int column);
+struct span db_span(const struct db_result *result, size_t row, int column);
+int64_t db_int(const struct db_result *result, size_t row, int column); /* 0 for NULL */
+bool db_bool(const struct db_result *result, size_t row, int column);
+size_t db_columns(const struct db_result *result);
+const char *db_column_name(const struct db_result *result, int column);
+
+/* SQLSTATE of the last error of this connection, "" if it had none from the server. */
+const char *db_sqlstate(const struct db *db);
+
+/* COPY … FROM STDIN: begin, put bytes in PostgreSQL's text format, end (or abort, which undoes
+ * nothing but the COPY). */
+bool db_copy_in(struct db *db, const char *sql, struct err *err) MUST_CHECK;
+bool db_copy_put(struct db *db, const void *bytes, size_t len, struct err *err) MUST_CHECK;
+bool db_copy_end(struct db *db, int64_t *rows, struct err *err) MUST_CHECK;
+/* Appends a value in COPY text format: backslash, tab, newline and carriage return escaped. NULL:
+ * \N. */
+void db_copy_escape(struct buf *out, struct span value);
+
+/*
+ * COPY … TO STDOUT: `row` is called with each line's bytes, without copying; it returns false (with
+ * err filled) to stop.
+ */
+bool db_copy_out(struct db *db, const char *sql,
+                 bool (*row)(void *context, struct span line, struct err *err), void *context,
+                 struct err *err) MUST_CHECK;
+
+/*
+ * Sends several statements in one round trip (pipeline), all in the one transaction that `begin`
+ * opens, and calls `row` for each row as it arrives (single-row mode: memory stays constant). Used
+ * by the follower.
+ */
+struct db_statement {
+    const char *sql;
+    const char *const *values;
+    size_t count;
+};
+/* `result` holds exactly one row, at index 0. */
+typedef bool db_row_fn(void *context, size_t statement, const struct db_result *result,
+                       struct err *err);
+bool db_pipeline(struct db *db, const struct db_statement *statements, size_t count, db_row_fn *row,
+                 void *context, struct err *err) MUST_CHECK;
+
+/*
+ * Waits until a NOTIFY arrives on a channel that this connection LISTENs to, or the time has
+ * passed, or the interrupt descriptor is readable. *notified tells which. Notifications that came
+ * with earlier results count.
+ */
+bool db_wait_notify(struct db *db, int64_t timeout_us, bool *notified, struct err *err) MUST_CHECK;
+
+#endif

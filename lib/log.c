@@ -1,0 +1,180 @@
+/* log - see log.h */
+#include "log.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "str.h"
+
+const struct log_event_row log_events[LOG_EVENTS] = {
+    [LOG_START] = {"start", LEVEL_INFO, "The program starts, with its version."},
+    [LOG_READY] = {"ready", LEVEL_INFO, "The daemon listens and answers."},
+    [LOG_STOP] = {"stop", LEVEL_INFO, "The program ends, and why."},
+    [LOG_RELOAD] = {"reload", LEVEL_INFO, "The configuration was read again after SIGHUP."},
+    [LOG_RELOAD_FAILED] = {"reload-failed", LEVEL_ERROR,
+                           "The configuration could not be read again; the former one stays in "
+                           "force. Correct it and send SIGHUP once more."},
+    [LOG_PRIVILEGES] = {"privileges", LEVEL_INFO,
+                        "The daemon was started as root and now runs as its own user."},
+    [LOG_ANSWER] = {"answer", LEVEL_INFO, "One policy answer (setting log_answers)."},
+    [LOG_SHADOW] =
+        {"shadow", LEVEL_INFO,
+         "A domain's shadow mode would have answered otherwise than its real relay check."},
+    [LOG_REQUEST_MALFORMED] = {"request-malformed", LEVEL_WARNING,
+                               "A client sent something that is no policy request, or one beyond "
+                               "the limits; it was disconnected."},
+    [LOG_CLIENT_LATE] =
+        {"client-late", LEVEL_WARNING,
+         "A client did not complete its request within policy_request_limit; it was disconnected."},
+    [LOG_ACCEPT_PAUSED] = {"accept-paused", LEVEL_ERROR,
+                           "A connection could not be accepted (out of file descriptors or "
+                           "memory); tried again shortly. Raise LimitNOFILE."},
+    [LOG_CLIENTS_FULL] =
+        {"clients-full", LEVEL_WARNING,
+         "policy_max_connections is reached; new connections wait until one ends."},
+    [LOG_DATABASE_LOST] =
+        {"database-lost", LEVEL_WARNING,
+         "PostgreSQL cannot be reached; answers come from the replica, which ages."},
+    [LOG_DATABASE_BACK] = {"database-back", LEVEL_INFO, "PostgreSQL can be reached again."},
+    [LOG_FOLLOW_FAILED] =
+        {"follow-failed", LEVEL_ERROR,
+         "A read of the changes failed; it is tried again. The replica ages meanwhile."},
+    [LOG_STANDBY_BEHIND] = {"standby-behind", LEVEL_WARNING,
+                            "The server is a hot standby that has less than this replica; nothing "
+                            "is applied until it catches up."},
+    [LOG_FULL_LOAD] = {"full-load", LEVEL_WARNING,
+                       "The whole roll is read anew beside the old one (first start, restored or "
+                       "failed-over database, damaged replica)."},
+    [LOG_FULL_LOAD_DONE] = {"full-load-done", LEVEL_INFO,
+                            "The new generation of the replica is in use."},
+    [LOG_APPLIED] = {"applied", LEVEL_DEBUG, "Changesets were applied to the replica."},
+    [LOG_REPLICA_DAMAGED] = {"replica-damaged", LEVEL_ERROR,
+                             "The replica's files are damaged; they were moved aside and are "
+                             "loaded anew from PostgreSQL. Check the disk."},
+    [LOG_REPLICA_FAILED] = {"replica-failed", LEVEL_ERROR,
+                            "The replica cannot be written (disk full?); answers go on from "
+                            "memory, the write is tried again."},
+    [LOG_REPLICA_READY] = {"replica-ready", LEVEL_INFO,
+                           "The replica was opened, or its index in memory is complete."},
+    [LOG_REPLICA_STALE] = {"replica-stale", LEVEL_WARNING,
+                           "The replica has become older than stale_limit: unknown recipients get "
+                           "450 instead of 550. See 'rollcall doctor'."},
+    [LOG_GATEWAY_ROW] = {"gateway-row", LEVEL_WARNING,
+                         "This gateway's row could not be written on the primary; following goes "
+                         "on, but 'rollcall status' shows an old position."},
+    [LOG_METRICS] = {"metrics", LEVEL_WARNING, "The metrics listener has a problem."},
+    [LOG_ROLL] = {"roll", LEVEL_INFO, "A change of the roll was applied, held or refused."},
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct log_options options;
+    int64_t second[LOG_EVENTS];
+    unsigned written[LOG_EVENTS], cut[LOG_EVENTS];
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER,
+           .options = {.program = "rollcall", .least = LEVEL_INFO}};
+
+static const char *const level_names[] = {"debug", "info", "warning", "error"};
+
+void log_open(const struct log_options *options)
+{
+    pthread_mutex_lock(&state.lock);
+    if (state.options.to_syslog)
+        closelog();
+    state.options = *options;
+    if (options->to_syslog)
+        openlog(options->program, LOG_PID | LOG_NDELAY, LOG_MAIL);
+    pthread_mutex_unlock(&state.lock);
+}
+
+bool log_wants(enum log_event event)
+{
+    return log_events[event].level >= state.options.least;
+}
+
+/* One line without its newline. Syslog adds time and program by itself. */
+static void put_line(struct buf *line, const struct log_event_row *row, const char *text)
+{
+    const struct log_options *o = &state.options;
+    char now[32];
+
+    if (!o->json) {
+        if (!o->to_syslog)
+            buf_printf(line, "%s[%d]: ", o->program, (int)getpid());
+        buf_printf(line, "%s%s%s: %s", row->level >= LEVEL_WARNING ? level_names[row->level] : "",
+                   row->level >= LEVEL_WARNING ? ": " : "", row->name, text);
+        return;
+    }
+    clock_rfc3339(now, sizeof now, clock_wall_us());
+    buf_printf(line,
+               "{\"time\":\"%s\",\"program\":\"%s\",\"pid\":%d,\"level\":\"%s\",\"event\":\"%s\","
+               "\"text\":\"",
+               now, o->program, (int)getpid(), level_names[row->level], row->name);
+    buf_json(line, span_text(text));
+    buf_text(line, "\"}");
+}
+
+static void write_line(enum log_event event, const char *text)
+{
+    static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
+    BUF_AUTO line = {0};
+
+    put_line(&line, &log_events[event], text);
+    if (state.options.to_syslog) {
+        syslog(priorities[log_events[event].level], "%s", line.at);
+        return;
+    }
+    buf_text(&line, "\n");
+    size_t done = 0;
+    while (done < line.len) {
+        ssize_t n = write(STDERR_FILENO, line.at + done, line.len - done);
+        if (n <= 0)
+            break; /* nobody reads stderr: nothing better can be done */
+        done += (size_t)n;
+    }
+}
+
+/* Whether the burst limit lets this one through; tells of what it cut when a new second begins. */
+static bool within_burst(enum log_event event)
+{
+    int64_t second = clock_elapsed_us() / CLOCK_SECOND;
+
+    if (state.second[event] != second) {
+        state.second[event] = second;
+        state.written[event] = 0;
+        if (state.cut[event] > 0) {
+            char text[64];
+            snprintf(text, sizeof text, "%u more such lines were left out", state.cut[event]);
+            state.cut[event] = 0;
+            write_line(event, text);
+        }
+    }
+    if (state.written[event] >= LOG_BURST) {
+        state.cut[event]++;
+        return false;
+    }
+    state.written[event]++;
+    return true;
+}
+
+void log_write(enum log_event event, const char *format, ...)
+{
+    char raw[2048], text[2048];
+    va_list args;
+
+    if (!log_wants(event))
+        return;
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    str_printable(text, sizeof text, raw, strlen(raw));
+    pthread_mutex_lock(&state.lock);
+    if (within_burst(event))
+        write_line(event, text);
+    pthread_mutex_unlock(&state.lock);
+}

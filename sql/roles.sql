@@ -1,0 +1,44 @@
+-- roles: who may do what; run again after every migration
+--
+-- One login role per program, none with a password: give them one, or map operating system users to them
+-- (pg_ident.conf). The owner of the database is whoever ran `rollcall db init`.
+do $$
+declare
+  role text;
+begin
+  foreach role in array array['rollcall_policyd', 'rollcall_observe', 'rollcall_sync', 'rollcall_report',
+                              'rollcall_panel', 'rollcall_admin']
+  loop
+    begin
+      if not exists (select from pg_roles where rolname = role) then
+        execute format('create role %I login', role);
+      end if;
+    exception when duplicate_object or unique_violation then
+      null; -- somebody else made it this moment: roles belong to the whole server
+    end;
+  end loop;
+end $$;
+
+grant usage on schema public to rollcall_policyd, rollcall_observe, rollcall_sync, rollcall_report, rollcall_panel, rollcall_admin;
+
+-- reads what it answers from, writes where it stands
+grant select on domain, recipient, changeset, roll_clock, gateway, schema_version to rollcall_policyd;
+grant insert, update, delete on gateway to rollcall_policyd;
+
+-- an administrator's command line
+grant select, insert, update on customer, domain, users, recipient, changeset, change, user_change, domain_change, held_entry,
+  held_domain to rollcall_admin;
+grant select, insert, update, delete on recipient_source to rollcall_admin;
+grant delete on customer, held_entry, held_domain to rollcall_admin;
+grant select on roll, roll_clock, schema_version to rollcall_admin;
+grant select, delete on gateway to rollcall_admin;
+grant select, insert on audit to rollcall_admin;
+revoke execute on function roll_purge(interval, interval) from public;
+grant execute on function roll_purge(interval, interval) to rollcall_admin;
+
+-- central programs that change the roll through the one door
+grant select on customer, domain, roll_clock, schema_version, gateway to rollcall_sync;
+grant update on domain to rollcall_sync;
+grant select, insert, update on users, recipient, changeset, change, user_change, held_entry, held_domain to rollcall_sync;
+grant select, insert, update, delete on recipient_source to rollcall_sync;
+grant insert on audit to rollcall_sync;
