@@ -1,0 +1,489 @@
+/* kv - see kv.h. How Berkeley DB behaves, and why it is used this way: README, "Design notes" */
+#include "kv.h"
+
+#include <db.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    LOCKS_MOST = 100000, /* pages that one transaction may touch, with room */
+    LOG_FILE = 16 << 20, /* bytes of a log file */
+    LOG_BUFFER = 2 << 20,
+    CHECKPOINT_KBYTES = 8192, /* log written since the last one that makes a checkpoint worth it */
+    BULK_ROOM = 1 << 20,
+    LOAD_CACHE = 32 << 20,
+    PAGE_SIZE = 8192,
+};
+
+struct kv {
+    DB_ENV *env;
+    char *directory;
+    int lock; /* descriptor of the flocked file */
+    int64_t cache_bytes;
+};
+
+struct kv_table {
+    DB *db;
+    char *name;
+};
+
+struct kv_txn {
+    DB_TXN *txn;
+};
+
+struct kv_load {
+    DB *db;
+    char *path, *name;
+    void *bulk; /* DB_MULTIPLE_KEY buffer being filled */
+    DBT bulk_dbt;
+    void *cursor; /* place in it; NULL: not begun */
+};
+
+/* What Berkeley DB said last in this thread; its return codes alone say little. */
+static _Thread_local char last_words[256];
+
+static void remember_words(const DB_ENV *env, const char *prefix, const char *text)
+{
+    (void)env;
+    (void)prefix;
+    snprintf(last_words, sizeof last_words, "%s", text);
+}
+
+/* The codes after which the environment or a file cannot be trusted any more. */
+static bool means_damage(int code)
+{
+    switch (code) {
+    case DB_RUNRECOVERY:
+    case DB_PAGE_NOTFOUND:
+    case DB_VERIFY_BAD:
+    case DB_CHKSUM_FAIL:
+    case DB_VERSION_MISMATCH:
+    case DB_OLD_VERSION:
+    case DB_LOG_VERIFY_BAD:
+    case EINVAL: /* "unexpected file type or format", LSN beyond the end of the log */
+    case ENOENT: /* a file that must be there is gone */
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum kv_outcome failed(int code, const char *what, const char *object, struct err *err)
+{
+    bool damage = means_damage(code);
+
+    err_set(err, ERR_OTHER, "replica %s: %s: %s%s%s", object, what, db_strerror(code),
+            last_words[0] != '\0' ? ": " : "", last_words);
+    last_words[0] = '\0';
+    return damage ? KV_DAMAGED : KV_FAILED;
+}
+
+static char *path_of(const struct kv *kv, const char *name)
+{
+    return mem_printf("%s/%s", kv->directory, name);
+}
+
+static bool lock_directory(struct kv *kv, struct err *err)
+{
+    STR_AUTO path = path_of(kv, "lock");
+
+    if (mkdir(kv->directory, 0750) != 0 && errno != EEXIST)
+        return err_set(err, ERR_OTHER, "replica %s: cannot be made: %s", kv->directory,
+                       strerror(errno));
+    kv->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (kv->lock < 0)
+        return err_set(err, ERR_OTHER, "%s: %s", path, strerror(errno));
+    if (flock(kv->lock, LOCK_EX | LOCK_NB) != 0)
+        return err_set(
+            err, ERR_CONFIG,
+            "replica %s: another rollcall-policyd uses it; each needs its own replica_directory",
+            kv->directory);
+    return true;
+}
+
+static int set_up_environment(DB_ENV *env, int64_t cache_bytes)
+{
+    env->set_errcall(env, remember_words);
+    int code = env->set_cachesize(env, (u_int32_t)(cache_bytes >> 30),
+                                  (u_int32_t)(cache_bytes & ((1 << 30) - 1)), 1);
+    code = code != 0 ? code : env->set_lk_max_locks(env, LOCKS_MOST);
+    code = code != 0 ? code : env->set_lk_max_lockers(env, 20000);
+    code = code != 0 ? code : env->set_lk_max_objects(env, LOCKS_MOST);
+    code = code != 0 ? code : env->set_lg_max(env, LOG_FILE);
+    code = code != 0 ? code : env->set_lg_bsize(env, LOG_BUFFER);
+    code = code != 0 ? code : env->set_lk_detect(env, DB_LOCK_DEFAULT);
+    code = code != 0 ? code : env->set_flags(env, DB_TXN_WRITE_NOSYNC, 1);
+    return code != 0 ? code : env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1);
+}
+
+static enum kv_outcome open_environment(struct kv *kv, struct err *err)
+{
+    const u_int32_t flags = DB_CREATE | DB_PRIVATE | DB_THREAD | DB_RECOVER | DB_INIT_MPOOL |
+                            DB_INIT_LOCK | DB_INIT_LOG | DB_INIT_TXN;
+    int code = db_env_create(&kv->env, 0);
+
+    if (code != 0)
+        return failed(code, "cannot make an environment", kv->directory, err);
+    code = set_up_environment(kv->env, kv->cache_bytes);
+    if (code == 0)
+        code = kv->env->open(kv->env, kv->directory, flags, 0640);
+    return code == 0 ? KV_DONE : failed(code, "cannot open or recover", kv->directory, err);
+}
+
+enum kv_outcome kv_open(struct kv **out, const char *directory, int64_t cache_bytes,
+                        struct err *err)
+{
+    struct kv *kv = mem_zero(1, sizeof *kv);
+
+    *kv = (struct kv){.directory = mem_text(directory), .lock = -1, .cache_bytes = cache_bytes};
+    enum kv_outcome outcome = lock_directory(kv, err) ? open_environment(kv, err) : KV_FAILED;
+    if (outcome != KV_DONE)
+        kv_close(&kv);
+    *out = kv;
+    return outcome;
+}
+
+void kv_close(struct kv **kv)
+{
+    if (*kv == NULL)
+        return;
+    if ((*kv)->env != NULL) {
+        (*kv)->env->txn_checkpoint((*kv)->env, 0, 0, 0);
+        (*kv)->env->close((*kv)->env, 0);
+    }
+    if ((*kv)->lock >= 0)
+        close((*kv)->lock);
+    free((*kv)->directory);
+    free(*kv);
+    *kv = NULL;
+}
+
+enum kv_outcome kv_table_open(struct kv_table **out, struct kv *kv, const char *name, bool create,
+                              struct err *err)
+{
+    struct kv_table *table = mem_zero(1, sizeof *table);
+
+    table->name = mem_text(name);
+    int code = db_create(&table->db, kv->env, 0);
+    if (code == 0 && create)
+        code = table->db->set_flags(table->db, DB_CHKSUM);
+    if (code == 0)
+        code = table->db->open(table->db, NULL, name, NULL, DB_BTREE,
+                               DB_AUTO_COMMIT | DB_THREAD | (create ? DB_CREATE : 0), 0640);
+    *out = table;
+    if (code == 0)
+        return KV_DONE;
+    enum kv_outcome outcome = failed(code, "cannot open the table", name, err);
+    kv_table_close(out);
+    return outcome;
+}
+
+void kv_table_close(struct kv_table **table)
+{
+    if (*table == NULL)
+        return;
+    if ((*table)->db != NULL)
+        (*table)->db->close((*table)->db, 0);
+    free((*table)->name);
+    free(*table);
+    *table = NULL;
+}
+
+bool kv_table_exists(struct kv *kv, const char *name)
+{
+    STR_AUTO path = path_of(kv, name);
+
+    return access(path, F_OK) == 0;
+}
+
+enum kv_outcome kv_table_remove(struct kv *kv, const char *name, struct err *err)
+{
+    int code = kv->env->dbremove(kv->env, NULL, name, NULL, DB_AUTO_COMMIT);
+
+    return code == 0 ? KV_DONE : failed(code, "cannot remove the table", name, err);
+}
+
+/* Berkeley DB only reads what a key points to. */
+static DBT dbt_of(struct span s)
+{
+    return (DBT){.data = (void *)(uintptr_t)s.at, .size = (u_int32_t)s.len};
+}
+
+enum kv_outcome kv_get(struct kv_table *table, struct span key, void *value, size_t room,
+                       size_t *len, struct err *err)
+{
+    DBT k = dbt_of(key);
+    DBT v = {.data = value, .ulen = (u_int32_t)room, .flags = DB_DBT_USERMEM};
+    int code = table->db->get(table->db, NULL, &k, &v, 0);
+
+    *len = v.size;
+    if (code == 0)
+        return KV_DONE;
+    return code == DB_NOTFOUND ? KV_ABSENT : failed(code, "cannot read", table->name, err);
+}
+
+/* Hands out the pairs of one bulk buffer. */
+static bool scan_bulk(DBT *bulk, kv_row_fn *row, void *context, struct err *err)
+{
+    void *at, *key, *value;
+    u_int32_t key_len, value_len;
+
+    DB_MULTIPLE_INIT(at, bulk);
+    for (;;) {
+        DB_MULTIPLE_KEY_NEXT(at, bulk, key, key_len, value, value_len);
+        if (at == NULL)
+            return true;
+        if (!row(context, span_of(key, key_len), span_of(value, value_len), err))
+            return false;
+    }
+}
+
+enum kv_outcome kv_scan(struct kv_table *table, kv_row_fn *row, void *context, struct err *err)
+{
+    DBC *cursor;
+    DBT key = {0};
+    DBT bulk = {.ulen = BULK_ROOM, .flags = DB_DBT_USERMEM};
+    int code = table->db->cursor(table->db, NULL, &cursor, 0);
+
+    if (code != 0)
+        return failed(code, "cannot read", table->name, err);
+    bulk.data = mem_alloc(BULK_ROOM);
+    bool go_on = true;
+    while (go_on && (code = cursor->get(cursor, &key, &bulk, DB_NEXT | DB_MULTIPLE_KEY)) == 0)
+        go_on = scan_bulk(&bulk, row, context, err);
+    cursor->close(cursor);
+    free(bulk.data);
+    if (!go_on)
+        return KV_FAILED;
+    return code == DB_NOTFOUND ? KV_DONE : failed(code, "cannot read", table->name, err);
+}
+
+enum kv_outcome kv_begin(struct kv *kv, struct kv_txn **txn, struct err *err)
+{
+    struct kv_txn *fresh = mem_zero(1, sizeof *fresh);
+    int code = kv->env->txn_begin(kv->env, NULL, &fresh->txn, 0);
+
+    *txn = NULL;
+    if (code != 0) {
+        free(fresh);
+        return failed(code, "cannot begin a transaction", kv->directory, err);
+    }
+    *txn = fresh;
+    return KV_DONE;
+}
+
+enum kv_outcome kv_put(struct kv_txn *txn, struct kv_table *table, struct span key,
+                       struct span value, struct err *err)
+{
+    DBT k = dbt_of(key), v = dbt_of(value);
+    int code = table->db->put(table->db, txn->txn, &k, &v, 0);
+
+    return code == 0 ? KV_DONE : failed(code, "cannot write", table->name, err);
+}
+
+enum kv_outcome kv_delete(struct kv_txn *txn, struct kv_table *table, struct span key,
+                          struct err *err)
+{
+    DBT k = dbt_of(key);
+    int code = table->db->del(table->db, txn->txn, &k, 0);
+
+    if (code == 0)
+        return KV_DONE;
+    return code == DB_NOTFOUND ? KV_ABSENT : failed(code, "cannot delete", table->name, err);
+}
+
+enum kv_outcome kv_has(struct kv_txn *txn, struct kv_table *table, struct span key, struct err *err)
+{
+    DBT k = dbt_of(key);
+    int code = table->db->exists(table->db, txn->txn, &k, 0);
+
+    if (code == 0)
+        return KV_DONE;
+    return code == DB_NOTFOUND ? KV_ABSENT : failed(code, "cannot read", table->name, err);
+}
+
+enum kv_outcome kv_commit(struct kv_txn **txn, struct err *err)
+{
+    int code = (*txn)->txn->commit((*txn)->txn, 0);
+
+    free(*txn);
+    *txn = NULL;
+    return code == 0 ? KV_DONE : failed(code, "cannot commit", "transaction", err);
+}
+
+void kv_abort(struct kv_txn **txn)
+{
+    if (*txn == NULL)
+        return;
+    (*txn)->txn->abort((*txn)->txn);
+    free(*txn);
+    *txn = NULL;
+}
+
+enum kv_outcome kv_checkpoint(struct kv *kv, struct err *err)
+{
+    int code = kv->env->txn_checkpoint(kv->env, CHECKPOINT_KBYTES, 0, 0);
+
+    return code == 0 ? KV_DONE : failed(code, "cannot make a checkpoint", kv->directory, err);
+}
+
+static void bulk_reset(struct kv_load *load)
+{
+    load->bulk_dbt =
+        (DBT){.data = load->bulk, .ulen = BULK_ROOM, .flags = DB_DBT_USERMEM | DB_DBT_BULK};
+    load->cursor = NULL;
+}
+
+/* Removes what an interrupted load left. */
+static void unlink_quietly(const char *path)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        fprintf(stderr, "%s: cannot be removed: %s\n", path, strerror(errno));
+}
+
+enum kv_outcome kv_load_begin(struct kv_load **out, struct kv *kv, const char *name,
+                              struct err *err)
+{
+    struct kv_load *load = mem_zero(1, sizeof *load);
+
+    load->path = path_of(kv, name);
+    load->name = mem_text(name);
+    load->bulk = mem_alloc(BULK_ROOM);
+    bulk_reset(load);
+    unlink_quietly(load->path);
+    int code = db_create(&load->db, NULL, 0);
+    if (code == 0) {
+        load->db->set_errcall(load->db, remember_words);
+        code = load->db->set_cachesize(load->db, 0, LOAD_CACHE, 1);
+    }
+    code = code != 0 ? code : load->db->set_flags(load->db, DB_CHKSUM);
+    code = code != 0 ? code : load->db->set_pagesize(load->db, PAGE_SIZE);
+    code = code != 0 ? code
+                     : load->db->open(load->db, NULL, load->path, NULL, DB_BTREE,
+                                      DB_CREATE | DB_EXCL, 0640);
+    *out = load;
+    if (code == 0)
+        return KV_DONE;
+    enum kv_outcome outcome = failed(code, "cannot make the table", name, err);
+    kv_load_abort(out);
+    return outcome;
+}
+
+static enum kv_outcome bulk_flush(struct kv_load *load, struct err *err)
+{
+    if (load->cursor == NULL)
+        return KV_DONE;
+    int code = load->db->put(load->db, NULL, &load->bulk_dbt, NULL, DB_MULTIPLE_KEY);
+    bulk_reset(load);
+    return code == 0 ? KV_DONE : failed(code, "cannot write", load->name, err);
+}
+
+/* One try; false when the buffer is full. */
+static bool bulk_add(struct kv_load *load, struct span key, struct span value)
+{
+    void *key_at, *value_at;
+
+    if (load->cursor == NULL)
+        DB_MULTIPLE_WRITE_INIT(load->cursor, &load->bulk_dbt);
+    DB_MULTIPLE_KEY_RESERVE_NEXT(load->cursor, &load->bulk_dbt, key_at, key.len, value_at,
+                                 value.len);
+    if (key_at == NULL || value_at == NULL)
+        return false;
+    memcpy(key_at, key.at, key.len);
+    memcpy(value_at, value.at, value.len);
+    return true;
+}
+
+enum kv_outcome kv_load_put(struct kv_load *load, struct span key, struct span value,
+                            struct err *err)
+{
+    if (key.len > KV_KEY_MAX || value.len > KV_VALUE_MAX) {
+        err_set(err, ERR_OTHER, "replica %s: a row of %zu + %zu bytes is too large", load->name,
+                key.len, value.len);
+        return KV_FAILED;
+    }
+    if (bulk_add(load, key, value))
+        return KV_DONE;
+    enum kv_outcome outcome = bulk_flush(load, err);
+    if (outcome == KV_DONE)
+        bulk_add(load, key, value); /* an empty buffer has room for any row */
+    return outcome;
+}
+
+enum kv_outcome kv_load_end(struct kv_load **load, struct err *err)
+{
+    enum kv_outcome outcome = bulk_flush(*load, err);
+
+    if (outcome == KV_DONE) {
+        int code = (*load)->db->close((*load)->db, 0); /* writes and flushes to the disk */
+        (*load)->db = NULL;
+        outcome = code == 0 ? KV_DONE : failed(code, "cannot be completed", (*load)->name, err);
+    }
+    if (outcome == KV_DONE)
+        (*load)->path[0] = '\0'; /* keep the file */
+    kv_load_abort(load);
+    return outcome;
+}
+
+void kv_load_abort(struct kv_load **load)
+{
+    struct kv_load *l = *load;
+
+    if (l == NULL)
+        return;
+    if (l->db != NULL)
+        l->db->close(l->db, DB_NOSYNC);
+    if (l->path[0] != '\0')
+        unlink_quietly(l->path);
+    free(l->bulk);
+    free(l->path);
+    free(l->name);
+    free(l);
+    *load = NULL;
+}
+
+/* Removes a directory that holds only files, as an environment's does. */
+static void remove_flat_directory(const char *path)
+{
+    DIR *dir = opendir(path);
+
+    if (dir == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        STR_AUTO file = mem_printf("%s/%s", path, entry->d_name);
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlink_quietly(file);
+    }
+    closedir(dir);
+    rmdir(path);
+}
+
+/* The directory itself stays, since its parent may not be ours to write. */
+bool kv_move_aside(const char *directory, struct err *err)
+{
+    STR_AUTO aside = mem_printf("%s/damaged", directory);
+    DIR *dir = opendir(directory);
+
+    if (dir == NULL)
+        return err_set(err, ERR_OTHER, "replica %s: %s", directory, strerror(errno));
+    remove_flat_directory(aside);
+    bool fine = mkdir(aside, 0750) == 0;
+    for (struct dirent *entry; fine && (entry = readdir(dir)) != NULL;) {
+        STR_AUTO from = mem_printf("%s/%s", directory, entry->d_name);
+        STR_AUTO to = mem_printf("%s/%s", aside, entry->d_name);
+        if (entry->d_name[0] != '.' && strcmp(entry->d_name, "damaged") != 0 &&
+            strcmp(entry->d_name, "lock") != 0)
+            fine = rename(from, to) == 0;
+    }
+    int code = errno;
+    closedir(dir);
+    return fine || err_set(err, ERR_OTHER, "replica %s: cannot be moved aside: %s", directory,
+                           strerror(code));
+}
