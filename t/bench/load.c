@@ -43,8 +43,8 @@ enum {
 enum phase { PHASE_WARM, PHASE_MEASURE, PHASE_END };
 
 struct asked {
-    struct span address;
-    struct span expected; /* beginning of the action; empty: anything will do */
+    char *line;                    /* owns what the spans point to */
+    struct span address, expected; /* expected: beginning of the action; empty: anything will do */
 };
 
 struct options {
@@ -170,20 +170,19 @@ static uint64_t below(uint64_t random32, uint64_t limit)
     return (random32 & UINT32_MAX) * limit >> 32;
 }
 
+/* At least `width` digits; returns their end. */
 static char *put_digits(char *out, uint64_t number, int width)
 {
-    int digits = width;
+    char reversed[20];
+    int digits = 0;
 
-    for (uint64_t rest = number; digits < 20; digits++) {
-        uint64_t most = 1;
-        for (int i = 0; i < digits; i++)
-            most *= 10;
-        if (rest < most)
-            break;
-    }
-    for (int i = digits - 1; i >= 0; i--, number /= 10)
-        out[i] = (char)('0' + number % 10);
-    return out + digits;
+    do {
+        reversed[digits++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0 || digits < width);
+    while (digits > 0)
+        *out++ = reversed[--digits];
+    return out;
 }
 
 /* Writes the next recipient; returns its end. */
@@ -556,7 +555,6 @@ static double decimal(const char *name, const char *text, double most)
     return value;
 }
 
-/* The lines of --file; the text stays in memory as long as the program runs. */
 static void read_list(struct options *o)
 {
     FILE *file = fopen(o->file, "re");
@@ -566,20 +564,28 @@ static void read_list(struct options *o)
     if (file == NULL)
         give_up(66, "%s: %s", o->file, strerror(errno));
     for (ssize_t len; (len = getline(&line, &line_room, file)) > 0;) {
-        struct span rest = span_trim(span_of(line, (size_t)len)), address;
+        STR_AUTO text = mem_span(span_trim(span_of(line, (size_t)len)));
+        struct span rest = span_text(text), address;
         if (!span_next(&rest, '\t', &address) || address.len == 0 || address.len > 1024)
             continue;
         if (o->list_count == room) {
             room = room * 2 + 1024;
             o->list = mem_grow(o->list, room * sizeof *o->list);
         }
-        struct span expected = rest.at != NULL ? span_text(mem_span(rest)) : (struct span){"", 0};
-        o->list[o->list_count++] = (struct asked){span_text(mem_span(address)), expected};
+        o->list[o->list_count++] = (struct asked){text, address, rest};
+        text = NULL;
     }
     free(line);
     fclose(file);
     if (o->list_count == 0)
         give_up(65, "%s: holds no address", o->file);
+}
+
+static void free_list(struct options *o)
+{
+    for (size_t i = 0; i < o->list_count; i++)
+        free(o->list[i].line);
+    free(o->list);
 }
 
 static const struct option long_options[] = {
@@ -697,6 +703,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < o.threads; i++)
         worker_free(&workers[i]);
     free(workers);
+    free_list(&o);
     if (o.json)
         print_json(&o, &result);
     else
