@@ -1,5 +1,5 @@
 /*
- * db - PostgreSQL, with bound parameters and deadlines; the only user of libpq
+ * db - PostgreSQL, with bound parameters and deadlines; the only user of libpq (db*.c)
  *
  * A connection is used by one thread. Every call returns within its deadline: a server that does
  * not answer is an error of class ERR_TEMPORARY, and the connection is closed (db_alive turns
@@ -27,6 +27,7 @@ struct db_options {
     int64_t
         timeout_us; /* for connecting, and for each statement unless db_set_timeout changes it */
     const char *program; /* application_name */
+    int interrupt;       /* as db_set_interrupt, for connecting too; 0 or -1: none */
 };
 
 bool db_open(struct db **db, const struct db_options *options, struct err *err) MUST_CHECK;
@@ -73,8 +74,11 @@ const char *db_column_name(const struct db_result *result, int column);
 /* SQLSTATE of the last error of this connection, "" if it had none from the server. */
 const char *db_sqlstate(const struct db *db);
 
-/* COPY … FROM STDIN: begin, put bytes in PostgreSQL's text format, end (or abort, which undoes
- * nothing but the COPY). */
+/*
+ * COPY … FROM STDIN: begin, put bytes in PostgreSQL's text format, end. Any other statement before
+ * the end abandons the COPY (and so fails a transaction around it, as any error does). Here and
+ * in the two below the time-out counts for each wait: a stream that flows is not late.
+ */
 bool db_copy_in(struct db *db, const char *sql, struct err *err) MUST_CHECK;
 bool db_copy_put(struct db *db, const void *bytes, size_t len, struct err *err) MUST_CHECK;
 bool db_copy_end(struct db *db, int64_t *rows, struct err *err) MUST_CHECK;
@@ -83,8 +87,8 @@ bool db_copy_end(struct db *db, int64_t *rows, struct err *err) MUST_CHECK;
 void db_copy_escape(struct buf *out, struct span value);
 
 /*
- * COPY … TO STDOUT: `row` is called with each line's bytes, without copying; it returns false (with
- * err filled) to stop.
+ * COPY … TO STDOUT: `row` is called with each line's bytes (no newline), without copying; it
+ * returns false (with err filled) to stop, which closes the connection.
  */
 bool db_copy_out(struct db *db, const char *sql,
                  bool (*row)(void *context, struct span line, struct err *err), void *context,
@@ -93,7 +97,8 @@ bool db_copy_out(struct db *db, const char *sql,
 /*
  * Sends several statements in one round trip (pipeline), all in the one transaction that `begin`
  * opens, and calls `row` for each row as it arrives (single-row mode: memory stays constant). Used
- * by the follower.
+ * by the follower. When the server refuses one, the rest is skipped, an open transaction is rolled
+ * back and the connection stays usable; when `row` returns false, it is closed.
  */
 struct db_statement {
     const char *sql;
