@@ -244,7 +244,7 @@ static struct action *action_of(struct worker *w, struct span word)
 
 static bool begins_with(struct span text, struct span with)
 {
-    return text.len >= with.len && memcmp(text.at, with.at, with.len) == 0;
+    return with.len == 0 || (text.len >= with.len && memcmp(text.at, with.at, with.len) == 0);
 }
 
 /* A reply is "action=…", a newline, an empty line, and not one byte more. */
