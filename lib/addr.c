@@ -287,6 +287,7 @@ static int idna_lookup(const char *in, uint8_t **out)
     case IDN2_TOO_BIG_DOMAIN:
         return FAULT_DOMAIN_LONG;
     case IDN2_TOO_BIG_LABEL:
+    case IDN2_PUNYCODE_BIG_OUTPUT:
         return FAULT_LABEL_LONG;
     default:
         return rc;
