@@ -1,6 +1,6 @@
 /*
- * db_private - what db.c (connections, waits, errors), db_query.c (statements, results, pipeline)
- * and db_copy.c (COPY) share; nobody else includes it. Together they are the only users of libpq.
+ * db_private - what db.c (waits, errors), db_connect.c, db_query.c (statements, results, pipeline)
+ * and db_copy.c share; nobody else includes it. Together they are the only users of libpq.
  *
  * libpq is only used non-blocking: bytes are pushed by db_flush and pulled by db_receive, and both
  * wait in db_wait, the one place that knows deadlines and the interrupt descriptor.
@@ -32,6 +32,8 @@ struct db_result {
 
 /* Starts a statement: refuses on a lost connection, abandons an open COPY, sets the deadline. */
 bool db_start(struct db *db, bool streaming, struct err *err) MUST_CHECK;
+enum db_wait_end { WAIT_READY, WAIT_LATE, WAIT_INTERRUPTED, WAIT_FAILED };
+enum db_wait_end db_wait_fd(int fd, short events, int interrupt, int64_t deadline);
 /* Waits for POLLIN and/or POLLOUT on the connection; too late or interrupted: closes it. */
 bool db_wait(struct db *db, short events, struct err *err) MUST_CHECK;
 /* Sends what libpq has buffered, taking in what comes meanwhile. */
@@ -54,6 +56,9 @@ bool db_lost(struct db *db, struct err *err);
 void db_drop(struct db *db); /* closes */
 /* A mistake of the calling program: closes, ERR_OTHER. */
 bool db_misused(struct db *db, const char *what, struct err *err);
+
+/* A message as one line, single blanks, without the guesses that libpq adds as indented lines. */
+void db_flatten(char *out, size_t room, const char *text);
 
 /* db_copy.c */
 bool db_copy_abandon(struct db *db, struct err *err) MUST_CHECK;

@@ -1,0 +1,466 @@
+/*
+ * db: statements, COPY, pipelines and notifications against a real server, and what happens when
+ * it refuses, sleeps, dies or is not there. Catches hangs, lost errors and unusable connections.
+ */
+#include "lib/db.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "private_pg.h"
+#include "tap.h"
+
+static struct private_pg pg;
+
+static const char *failure(bool done, const struct err *err)
+{
+    return done ? "" : err->text;
+}
+
+#define works(call, ...) ((void)(ok((call), __VA_ARGS__) || printf("# %s\n", err.text)))
+
+static void check_query(struct db *db)
+{
+    struct err err;
+    int64_t touched;
+    DB_RESULT_AUTO r = NULL;
+
+    works(db_query(db, &r, "select $1::int + 1 as sum, $2::text, $3::text is null, $4::text",
+                   DB_VALUES("41", NULL, NULL, "it's \\ \"ü\""), &err),
+          "a query with parameters");
+    is_int(db_rows(r), 1, "one row");
+    is_int(db_columns(r), 4, "four columns");
+    is_text(db_column_name(r, 0), "sum", "a column's name");
+    is_int(db_int(r, 0, 0), 42, "a number");
+    ok(db_null(r, 0, 1) && db_text(r, 0, 1)[0] == '\0', "NULL reads as empty");
+    ok(db_bool(r, 0, 2), "NULL arrived as NULL");
+    is_text(db_text(r, 0, 3), "it's \\ \"ü\"", "nothing needs escaping");
+    works(db_exec(db, "create temp table t (a int primary key check (a < 1000), b text)",
+                  DB_NO_VALUES, NULL, &err),
+          "a table");
+    works(db_exec(db, "insert into t select generate_series(1, 7)", DB_NO_VALUES, &touched, &err),
+          "an insert");
+    is_int(touched, 7, "tells how many rows");
+    works(db_script(db, "begin; update t set b = 'x'; rollback", &err), "a script");
+    ok(!db_script(db, "select 1/0; update t set b = 'x'", &err), "a script ends at its error");
+    is_text(db_sqlstate(db), "22012", "and tells which");
+}
+
+static void check_classes(struct db *db)
+{
+    static const struct {
+        const char *sql, *sqlstate;
+        enum err_class class;
+    } rows[] = {
+        {"insert into t values (1)", "23505", ERR_DATA},
+        {"insert into t values (5000)", "23514", ERR_DATA},
+        {"select 'x'::int", "22P02", ERR_DATA},
+        {"select * from nowhere", "42P01", ERR_OTHER},
+        {"selec", "42601", ERR_OTHER},
+        {"do $$ begin raise exception using errcode = '40001'; end $$", "40001", ERR_TEMPORARY},
+        {"do $$ begin raise exception using errcode = '55P03'; end $$", "55P03", ERR_TEMPORARY},
+        {"do $$ begin raise exception using errcode = '57P03'; end $$", "57P03", ERR_TEMPORARY},
+        {"do $$ begin raise exception using errcode = '53300'; end $$", "53300", ERR_TEMPORARY},
+        {"do $$ begin raise exception using errcode = 'RC003'; end $$", "RC003", ERR_DATA},
+        {"do $$ begin raise exception using errcode = 'RC001'; end $$", "RC001", ERR_OTHER},
+        {"set statement_timeout = 20; select pg_sleep(20)", "57014", ERR_TEMPORARY},
+        {"set transaction_read_only = on; create table no()", "25006", ERR_TEMPORARY},
+    };
+    struct err err;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ok(!db_script(db, rows[i].sql, &err), "refused: %s", rows[i].sql);
+        is_text(db_sqlstate(db), rows[i].sqlstate, "its SQLSTATE");
+        is_int(err.class, rows[i].class, "its class");
+        ok(strstr(err.text, pg.dir) != NULL, "it names the host");
+        works(db_script(db, "set statement_timeout = 0", &err), "the connection goes on");
+    }
+}
+
+static void check_late(void)
+{
+    struct err err;
+    struct db *db = private_pg_open(&pg);
+    int64_t start = clock_elapsed_us();
+    int pipe_ends[2];
+
+    db_set_timeout(db, CLOCK_SECOND / 5);
+    ok(!db_script(db, "select pg_sleep(30)", &err), "a server that sleeps");
+    ok(clock_elapsed_us() - start < 5 * CLOCK_SECOND, "is not waited for");
+    is_int(err.class, ERR_TEMPORARY, "late is temporary: %s", err.text);
+    ok(!db_alive(db), "the connection is closed");
+    ok(!db_script(db, "select 1", &err), "and stays so");
+    is_int(err.class, ERR_TEMPORARY, "closed is temporary: %s", err.text);
+    db_close(&db);
+    ok(db == NULL, "closing nulls");
+
+    db = private_pg_open(&pg);
+    db_set_timeout(db, 0);
+    if (pipe(pipe_ends) != 0)
+        abort();
+    db_set_interrupt(db, pipe_ends[0]);
+    works(db_script(db, "select 1", &err), "a silent interrupt descriptor changes nothing");
+    ok(write(pipe_ends[1], "x", 1) == 1, "interrupt");
+    bool notified = true;
+    works(db_wait_notify(db, 30 * CLOCK_SECOND, &notified, &err) && !notified,
+          "waiting for a notification ends at once, without error");
+    ok(!db_script(db, "select pg_sleep(30)", &err), "a statement is given up");
+    ok(strstr(err.text, "interrupted") != NULL, "and says why: %s", err.text);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    db_close(&db);
+}
+
+/* COPY: what went in comes out, byte by byte */
+struct seen {
+    struct buf all;
+    size_t lines, stop_at;
+};
+
+static bool see_line(void *context, struct span line, struct err *err)
+{
+    struct seen *seen = context;
+
+    if (seen->stop_at > 0 && seen->lines == seen->stop_at)
+        return err_set(err, ERR_OTHER, "enough");
+    seen->lines++;
+    buf_append(&seen->all, line.at, line.len);
+    buf_text(&seen->all, "\n");
+    return true;
+}
+
+static void check_copy(struct db *db)
+{
+    static const char nasty[] = "tab\t nl\n cr\r back\\slash \\. \\N ü end";
+    enum { LINES = 100000 };
+    struct err err;
+    BUF_AUTO line = {0};
+    BUF_AUTO sent = {0};
+    struct seen seen = {.stop_at = 0};
+    int64_t rows = 0;
+    bool put = true;
+
+    works(db_script(db, "create temp table c (n int, a text)", &err), "a table to copy into");
+    works(db_copy_in(db, "copy c from stdin", &err), "COPY begins");
+    for (int i = 0; i < LINES; i++) {
+        buf_clear(&line);
+        buf_printf(&line, "%d\t", i);
+        db_copy_escape(&line, i % 10 == 0 ? span_of(NULL, 0) : span_text(nasty));
+        buf_text(&line, "\n");
+        put = put && db_copy_put(db, line.at, line.len, &err);
+        buf_append(&sent, line.at, line.len);
+    }
+    works(put, "%d lines go in", LINES);
+    works(db_copy_end(db, &rows, &err), "COPY ends");
+    is_int(rows, LINES, "and counts");
+    DB_RESULT_AUTO r = NULL;
+    works(db_query(db, &r, "select a, (select a is null from c where n = 10) from c where n = 11",
+                   DB_NO_VALUES, &err),
+          "read back");
+    is_text(db_text(r, 0, 0), nasty, "escapes are undone");
+    ok(db_bool(r, 0, 1), "\\N is NULL");
+    works(db_copy_out(db, "copy (select * from c order by n) to stdout", see_line, &seen, &err),
+          "COPY out");
+    ok(seen.all.len == sent.len && memcmp(seen.all.at, sent.at, sent.len) == 0,
+       "gives the same bytes");
+    works(db_copy_out(db, "copy (select * from c where false) to stdout", see_line, &seen, &err),
+          "COPY of nothing");
+    ok(!db_copy_out(db, "copy nowhere to stdout", see_line, &seen, &err), "COPY of no table");
+    is_text(db_sqlstate(db), "42P01", "is refused");
+    buf_free(&seen.all);
+}
+
+static void check_copy_trouble(struct db *db)
+{
+    struct err err;
+    struct seen seen = {.stop_at = 2};
+    bool put;
+
+    works(db_copy_in(db, "copy c from stdin", &err), "COPY with a bad line");
+    put = db_copy_put(db, "1\tok\nx\tno number\n", 17, &err) && db_copy_end(db, NULL, &err);
+    ok(!put && err.class == ERR_DATA, "is refused: %s", failure(put, &err));
+    works(db_copy_in(db, "copy c from stdin", &err), "COPY with a bad line and much behind it");
+    put = db_copy_put(db, "x\tno number\n", 12, &err);
+    for (int i = 0; put && i < 500000; i++)
+        put = db_copy_put(db, "1\tsome text that fills the line\n", 32, &err);
+    put = put && db_copy_end(db, NULL, &err);
+    ok(!put && err.class == ERR_DATA, "is refused: %s", failure(put, &err));
+    ok(!db_copy_put(db, "1\tx\n", 4, &err) && !db_copy_end(db, NULL, &err), "then COPY is over");
+    works(db_script(db, "begin", &err), "a transaction");
+    works(db_copy_in(db, "copy c from stdin", &err) && db_copy_put(db, "7\tx\n", 4, &err),
+          "COPY that is abandoned");
+    works(db_script(db, "rollback", &err), "by a rollback");
+    works(db_script(db, "select 1", &err), "leaves the connection usable");
+    ok(!db_copy_in(db, "copy c to stdout", &err) && !db_alive(db), "the wrong COPY: %s", err.text);
+
+    struct db *other = private_pg_open(&pg);
+    ok(!db_copy_out(other, "copy (select generate_series(1, 1000000)) to stdout", see_line, &seen,
+                    &err),
+       "a reader that has enough");
+    is_text(err.text, "enough", "gives its reason");
+    ok(seen.lines == 2 && !db_alive(other), "and the connection is closed");
+    buf_free(&seen.all);
+    db_close(&other);
+}
+
+struct rows_seen {
+    int64_t count[4], sum;
+    int64_t stop_after; /* 0: never */
+};
+
+static bool see_row(void *context, size_t statement, const struct db_result *result,
+                    struct err *err)
+{
+    struct rows_seen *seen = context;
+
+    seen->count[statement]++;
+    seen->sum += db_int(result, 0, 0);
+    if (db_rows(result) != 1 || seen->count[statement] == seen->stop_after)
+        return err_set(err, ERR_OTHER, "row %" PRId64, seen->count[statement]);
+    return true;
+}
+
+static void check_pipeline(struct db *db)
+{
+    const struct db_statement good[] = {
+        {"begin isolation level repeatable read read only", DB_NO_VALUES},
+        {"select generate_series(1, $1::int)", DB_VALUES("200000")},
+        {"select 5 where false", DB_NO_VALUES},
+        {"commit", DB_NO_VALUES},
+    };
+    const struct db_statement bad[] = {
+        {"begin", DB_NO_VALUES},
+        {"select 1 from generate_series(1, 10)", DB_NO_VALUES},
+        {"select 1/(3 - n) from generate_series(1, 10) n", DB_NO_VALUES},
+        {"select 1", DB_NO_VALUES},
+        {"commit", DB_NO_VALUES},
+    };
+    const struct db_statement fatal[] = {
+        {"select 1", DB_NO_VALUES},
+        {"select pg_terminate_backend(pg_backend_pid())", DB_NO_VALUES},
+        {"select 1", DB_NO_VALUES},
+    };
+    struct rows_seen seen = {0};
+    struct err err;
+
+    works(db_pipeline(db, good, 4, see_row, &seen, &err), "a pipeline");
+    is_int(seen.count[1], 200000, "gives each row");
+    is_int(seen.sum, INT64_C(200000) * 200001 / 2, "with its value");
+    seen = (struct rows_seen){0};
+    ok(!db_pipeline(db, bad, 5, see_row, &seen, &err), "an error in the middle");
+    is_int(err.class, ERR_DATA, "is told: %s", err.text);
+    ok(seen.count[1] == 10 && seen.count[2] == 2 && seen.count[3] == 0, "the rest is skipped");
+    works(db_exec(db, "select 1", DB_NO_VALUES, NULL, &err), "no transaction is left open");
+    works(db_pipeline(db, good, 4, see_row, &seen, &err), "and the next pipeline works");
+    ok(!db_pipeline(db, fatal, 3, see_row, &seen, &err), "a connection that dies inside");
+    ok(err.class == ERR_TEMPORARY && !db_alive(db), "is temporary and closed: %s", err.text);
+
+    struct db *other = private_pg_open(&pg);
+    seen = (struct rows_seen){.stop_after = 3};
+    ok(!db_pipeline(other, good, 4, see_row, &seen, &err) && !db_alive(other),
+       "a reader that has enough closes it: %s", err.text);
+    db_close(&other);
+}
+
+static void check_notify(struct db *db)
+{
+    struct db *other = private_pg_open(&pg);
+    struct err err;
+    bool notified = true;
+
+    works(db_script(db, "listen roll", &err), "listen");
+    works(db_wait_notify(db, 0, &notified, &err) && !notified, "nothing there");
+    works(db_script(other, "notify roll, '1'", &err), "notify");
+    works(db_wait_notify(db, 10 * CLOCK_SECOND, &notified, &err) && notified, "arrives");
+    works(db_wait_notify(db, 1000, &notified, &err) && !notified, "once");
+    works(db_script(other, "notify roll", &err) && db_script(db, "select 1", &err),
+          "one that comes with a result");
+    works(db_wait_notify(db, 0, &notified, &err) && notified, "counts");
+    /* our own pid, so that the other one can end us while we wait */
+    DB_RESULT_AUTO r = NULL;
+    works(db_query(db, &r, "select pg_backend_pid()", DB_NO_VALUES, &err), "pid");
+    works(db_exec(other, "select pg_terminate_backend($1::int)", DB_VALUES(db_text(r, 0, 0)), NULL,
+                  &err),
+          "terminated");
+    ok(!db_wait_notify(db, 10 * CLOCK_SECOND, &notified, &err), "while waiting");
+    ok(err.class == ERR_TEMPORARY && !db_alive(db), "is temporary and closed: %s", err.text);
+    db_close(&other);
+}
+
+static void terminate(struct db *victim)
+{
+    struct db *other = private_pg_open(&pg);
+    struct err err;
+    DB_RESULT_AUTO r = NULL;
+
+    works(db_query(victim, &r, "select pg_backend_pid()", DB_NO_VALUES, &err), "pid");
+    works(db_exec(other, "select pg_terminate_backend($1::int, 10000)", DB_VALUES(db_text(r, 0, 0)),
+                  NULL, &err),
+          "terminated");
+    db_close(&other);
+}
+
+static void check_terminated(void)
+{
+    struct db *db = private_pg_open(&pg);
+    struct err err;
+    bool put;
+
+    terminate(db);
+    ok(!db_script(db, "select 1", &err), "a statement after it");
+    ok(err.class == ERR_TEMPORARY && !db_alive(db), "is temporary and closed: %s", err.text);
+    db_close(&db);
+    db = private_pg_open(&pg);
+    works(db_script(db, "create temp table c (a text)", &err), "a table");
+    terminate(db);
+    put = db_copy_in(db, "copy c from stdin", &err);
+    ok(!put && err.class == ERR_TEMPORARY && !db_alive(db), "COPY after it: %s",
+       failure(put, &err));
+    db_close(&db);
+
+    db = private_pg_open(&pg);
+    works(db_script(db, "create temp table c (a text)", &err) &&
+              db_copy_in(db, "copy c from stdin", &err),
+          "COPY");
+    struct db *other = private_pg_open(&pg);
+    works(db_exec(other,
+                  "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+                  " where query like 'copy%'",
+                  DB_NO_VALUES, NULL, &err),
+          "terminated in the middle");
+    db_close(&other);
+    put = true;
+    for (int i = 0; put && i < 1000000; i++)
+        put = db_copy_put(db, "text\n", 5, &err);
+    put = put && db_copy_end(db, NULL, &err);
+    ok(!put && err.class == ERR_TEMPORARY && !db_alive(db), "is temporary and closed: %s",
+       failure(put, &err));
+    ok(!db_copy_put(db, "x\n", 2, &err) && !db_copy_end(db, NULL, &err), "and nothing goes on");
+    db_close(&db);
+}
+
+/* A port of the loopback where connections are taken but never answered. */
+static int silent_port(int *fd)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*fd < 0 || bind(*fd, (struct sockaddr *)&at, len) != 0 || listen(*fd, 5) != 0 ||
+        getsockname(*fd, (struct sockaddr *)&at, &len) != 0)
+        abort();
+    return ntohs(at.sin_port);
+}
+
+static bool try_open(const char *conninfo, enum db_target target, int64_t timeout_us,
+                     struct db **db, struct err *err)
+{
+    struct db_options options = {
+        .conninfo = conninfo, .target = target, .timeout_us = timeout_us, .program = "test"};
+    bool done = db_open(db, &options, err);
+
+    ok(done == (*db != NULL), "a connection or none");
+    return done;
+}
+
+static void check_hosts(void)
+{
+    struct db *db;
+    struct err err;
+    int silent, port = silent_port(&silent);
+    char text[300];
+    int64_t start = clock_elapsed_us();
+
+    ok(!try_open("host=/nonexistent,127.0.0.1 port=1 user=u password=s3cret", DB_ANY,
+                 5 * CLOCK_SECOND, &db, &err),
+       "nobody there");
+    ok(err.class == ERR_TEMPORARY && strstr(err.text, "/nonexistent") != NULL &&
+           strstr(err.text, "127.0.0.1:1") != NULL && strstr(err.text, "s3cret") == NULL,
+       "names the hosts, not the password: %s", err.text);
+    ok(!try_open("password=s3 cret", DB_ANY, CLOCK_SECOND, &db, &err), "bad connection string");
+    ok(err.class == ERR_CONFIG && strstr(err.text, "cret") == NULL, "is told: %s", err.text);
+    ok(!try_open("host=a,b,c port=1,2", DB_ANY, CLOCK_SECOND, &db, &err), "hosts and ports");
+    is_int(err.class, ERR_CONFIG, "must agree: %s", err.text);
+
+    snprintf(text, sizeof text, "host=127.0.0.1 port=%d user=u", port);
+    start = clock_elapsed_us();
+    ok(!try_open(text, DB_ANY, CLOCK_SECOND / 2, &db, &err), "a silent host");
+    ok(err.class == ERR_TEMPORARY && clock_elapsed_us() - start < 5 * CLOCK_SECOND,
+       "is not waited for: %s", err.text);
+    snprintf(text, sizeof text, "host=127.0.0.1,/nonexistent,%s port=%d,1,5432 user=postgres",
+             pg.dir, port);
+    works(try_open(text, DB_ANY, 3 * CLOCK_SECOND, &db, &err), "the third of three hosts");
+    if (db != NULL)
+        is_text(db_host(db), pg.dir, "it is named");
+    db_close(&db);
+    close(silent);
+}
+
+static void check_target(void)
+{
+    struct db *db = private_pg_open(&pg);
+    struct err err;
+    char text[300];
+
+    works(db_script(db,
+                    "create role reader login; alter role reader"
+                    " set default_transaction_read_only = on",
+                    &err),
+          "a role that reads only");
+    db_close(&db);
+    snprintf(text, sizeof text, "host=%s dbname=postgres user=reader", pg.dir);
+    works(try_open(text, DB_ANY, 5 * CLOCK_SECOND, &db, &err), "any session will do");
+    db_close(&db);
+    ok(!try_open(text, DB_PRIMARY, 5 * CLOCK_SECOND, &db, &err), "a writer wants one that writes");
+    is_int(err.class, ERR_TEMPORARY, "and is told: %s", err.text);
+    snprintf(text, sizeof text, "host=%s,%s user=postgres target_session_attrs=prefer-standby",
+             pg.dir, pg.dir);
+    works(try_open(text, DB_ANY, 5 * CLOCK_SECOND, &db, &err), "no standby to prefer");
+    DB_RESULT_AUTO r = NULL;
+    works(db_query(db, &r,
+                   "select current_setting('application_name'), current_setting('client_encoding')",
+                   DB_NO_VALUES, &err),
+          "the session");
+    is_text(db_text(r, 0, 0), "test", "has its name");
+    is_text(db_text(r, 0, 1), "UTF8", "and speaks UTF-8");
+    db_close(&db);
+}
+
+static void check_restart(void)
+{
+    struct db *db = private_pg_open(&pg);
+    struct err err;
+
+    ok(private_pg_down(&pg), "the server stops");
+    ok(!db_script(db, "select 1", &err) && err.class == ERR_TEMPORARY, "noticed: %s", err.text);
+    db_close(&db);
+    ok(!try_open(pg.conninfo, DB_ANY, CLOCK_SECOND, &db, &err), "no new connection: %s", err.text);
+    ok(private_pg_up(&pg), "the server starts");
+    works(try_open(pg.conninfo, DB_ANY, 5 * CLOCK_SECOND, &db, &err), "then there is one");
+    db_close(&db);
+}
+
+int main(void)
+{
+    private_pg_start(&pg);
+    struct db *db = private_pg_open(&pg);
+
+    check_query(db);
+    check_classes(db);
+    check_copy(db);
+    check_copy_trouble(db);
+    db_close(&db);
+    db = private_pg_open(&pg);
+    check_pipeline(db);
+    db_close(&db);
+    db = private_pg_open(&pg);
+    check_notify(db);
+    db_close(&db);
+    check_late();
+    check_terminated();
+    check_hosts();
+    check_target();
+    check_restart();
+    private_pg_stop(&pg);
+    return tap_done();
+}
