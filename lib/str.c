@@ -166,6 +166,17 @@ static bool is_control(const unsigned char *p, size_t n)
     return (n == 1 && (p[0] < 0x20 || p[0] == 0x7f)) || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0);
 }
 
+/* Turns the end of what was written into dots, from where a character begins. */
+static size_t put_cut_mark(char *out, size_t used)
+{
+    size_t dots = used < 3 ? used : 3, from = used - dots;
+
+    while (from > 0 && (out[from] & 0xc0) == 0x80)
+        from--;
+    memset(out + from, '.', dots);
+    return from + dots;
+}
+
 size_t str_printable(char *out, size_t room, const char *in, size_t len)
 {
     size_t used = 0;
@@ -180,8 +191,7 @@ size_t str_printable(char *out, size_t room, const char *in, size_t len)
         size_t add = plain ? n : 1;
 
         if (used + add >= room) {
-            size_t mark = used < 3 ? used : 3;
-            memset(out + used - mark, '.', mark);
+            used = put_cut_mark(out, used);
             break;
         }
         if (plain)
