@@ -52,6 +52,9 @@ bool db_exec(struct db *db, const char *sql, const char *const *values, size_t c
              int64_t *touched, struct err *err) MUST_CHECK;
 /* Several statements in one text, without parameters or rows: migrations, begin, commit. */
 bool db_script(struct db *db, const char *sql, struct err *err) MUST_CHECK;
+/* After a failure, whose err stays: rolls back, or closes the connection when that fails too.
+ * Returns false. */
+bool db_rollback(struct db *db);
 
 /* Parameters written in place: db_query(db, &r, "… $1 … $2", DB_VALUES(name, id_text), err). */
 #define DB_VALUES(...)                                                                             \

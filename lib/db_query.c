@@ -103,6 +103,15 @@ bool db_script(struct db *db, const char *sql, struct err *err)
     return db_finish(db, NULL, err);
 }
 
+bool db_rollback(struct db *db)
+{
+    struct err ignored;
+
+    if (db->conn != NULL && !db_script(db, "rollback", &ignored) && db->conn != NULL)
+        db_drop(db);
+    return false;
+}
+
 /* ---- results ---- */
 
 void db_result_free(struct db_result **result)

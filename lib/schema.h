@@ -26,7 +26,8 @@ extern const char *const schema_roles_sql;
 int schema_known(void);
 /* The database's version; 0: not initialised. */
 bool schema_version(struct db *db, int *version, struct err *err) MUST_CHECK;
-/* Applies what is missing (from 0 too: init), under an advisory lock; *from and *to tell what was
+/* Applies what is missing (from 0 too: init), under an advisory lock, within the time-out that the
+ * connection has; roles and grants are renewed each time. *from and *to tell what was
  * done. */
 bool schema_upgrade(struct db *db, int *from, int *to, struct err *err) MUST_CHECK;
 /* ERR_CONFIG with what to do, unless the database is exactly as new as this program needs. */
