@@ -190,8 +190,6 @@ static bool set_text(const struct conf_row *row, struct conf *conf, struct span 
 {
     STR_AUTO text = mem_span(value);
 
-    if (memchr(value.at, '\0', value.len) != NULL)
-        return err_set(err, ERR_CONFIG, "%s: holds a NUL byte", row->name);
     if ((int64_t)value.len < row->least || (int64_t)value.len > row->most)
         return err_set(err, ERR_CONFIG, "%s: must have %lld to %lld characters", row->name,
                        (long long)row->least, (long long)row->most);
@@ -231,6 +229,8 @@ static bool set_assignment(struct conf_set *set, struct span text, const char *o
     struct span name, rest = text;
     const char *nearest;
 
+    if (memchr(text.at, '\0', text.len) != NULL)
+        return err_set(err, ERR_CONFIG, "%s: holds a NUL byte", origin);
     if (!span_next(&rest, '=', &name) || rest.at == NULL)
         return err_set(err, ERR_CONFIG, "%s: '%.*s' is not of the form name = value", origin,
                        (int)text.len, text.at);
