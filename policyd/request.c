@@ -54,13 +54,10 @@ static bool take_line(struct request *request, struct span line, const char **wh
     return true;
 }
 
-/* Whether an empty line stands somewhere behind the first `seen` bytes. */
+/* Whether an empty line ends behind the first `seen` bytes, of which there are some. */
 static bool has_end(struct span bytes, size_t seen)
 {
-    size_t from = seen > 0 ? seen - 1 : 0;
-
-    return (seen == 0 && bytes.len > 0 && bytes.at[0] == '\n') ||
-           memmem(bytes.at + from, bytes.len - from, "\n\n", 2) != NULL;
+    return memmem(bytes.at + seen - 1, bytes.len - seen + 1, "\n\n", 2) != NULL;
 }
 
 static enum request_outcome finish(const struct request *request, const char **why)
