@@ -148,7 +148,8 @@ static struct block *grow(struct domains *domains)
         if (record == NULL || record == &gone)
             continue;
         atomic_store(name_slot(domains, fresh, span_of(record->name, record->name_len)), record);
-        atomic_store(id_slot(fresh, record->id), record);
+        if (record->id != 0)
+            atomic_store(id_slot(fresh, record->id), record);
     }
     atomic_store_explicit(&domains->block, fresh, memory_order_release);
     domains->used = count;
@@ -171,11 +172,12 @@ void domains_set(struct domains *domains, const struct domain_record *record)
         domains->used++;
         atomic_fetch_add(&domains->count, 1);
     } else if (old->id != record->id) {
-        atomic_store_explicit(id_slot(block, old->id), &gone,
-                              memory_order_release); /* a restored database numbered anew */
-        domains->used++;
+        domains->used++; /* a restored database numbered anew */
+        if (old->id != 0)
+            atomic_store_explicit(id_slot(block, old->id), &gone, memory_order_release);
     }
-    atomic_store_explicit(id_slot(block, record->id), copy, memory_order_release);
+    if (record->id != 0)
+        atomic_store_explicit(id_slot(block, record->id), copy, memory_order_release);
     atomic_store_explicit(slot, copy, memory_order_release);
     if (old != NULL)
         epoch_retire(domains->epoch, (void *)(uintptr_t)old, 0, record_release);
@@ -190,7 +192,8 @@ void domains_remove(struct domains *domains, const struct domain_record *record)
     if (old == NULL)
         return;
     atomic_store_explicit(slot, &gone, memory_order_release);
-    atomic_store_explicit(id_slot(block, old->id), &gone, memory_order_release);
+    if (old->id != 0)
+        atomic_store_explicit(id_slot(block, old->id), &gone, memory_order_release);
     atomic_fetch_sub(&domains->count, 1);
     epoch_retire(domains->epoch, (void *)(uintptr_t)old, 0, record_release);
 }

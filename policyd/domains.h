@@ -17,10 +17,11 @@
 
 /* A domain as the replica keeps it; plain bytes, stored as they are (see REPLICA_FORMAT). */
 struct domain_record {
-    int32_t id;
+    int32_t id;                 /* 0: a tombstone whose number may be another's by now */
     int32_t alias_of;           /* id of the target; 0: none */
     int64_t loaded_at;          /* wall seconds; 0: never */
     int64_t synced_at;          /* wall seconds; 0: never */
+    int64_t removed_at;         /* wall seconds; a tombstone's */
     int32_t stale_limit;        /* seconds; -1: the setting */
     int32_t source_stale_limit; /* seconds; -1: the setting */
     uint8_t check, shadow;      /* enum relay_check */

@@ -82,6 +82,11 @@ struct index *index_new(struct epoch *epoch, uint64_t expected, const uint8_t ke
     return index;
 }
 
+void index_share(struct index *index, struct epoch *epoch)
+{
+    index->epoch = epoch;
+}
+
 void index_free(struct index **index)
 {
     if (*index == NULL)
@@ -169,7 +174,10 @@ static struct table *rebuild(struct index *index, uint64_t hash)
     atomic_store_explicit(&index->shard[hash >> (64 - SHARD_BITS)], fresh, memory_order_release);
     atomic_fetch_add_explicit(&index->bytes, table_bytes(fresh->slots) - table_bytes(old->slots),
                               memory_order_relaxed);
-    epoch_retire(index->epoch, old, table_bytes(old->slots), table_release);
+    if (index->epoch != NULL)
+        epoch_retire(index->epoch, old, table_bytes(old->slots), table_release);
+    else
+        table_release(old, table_bytes(old->slots));
     return fresh;
 }
 

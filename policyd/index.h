@@ -49,8 +49,10 @@ static inline int64_t index_age(uint32_t stamp, int64_t now)
 
 struct index;
 
-/* An empty index with room for about `expected` entries. */
+/* An empty index with room for about `expected` entries. Without an epoch (NULL) nobody may read it
+ * yet: index_share names the epoch of its readers. */
 struct index *index_new(struct epoch *epoch, uint64_t expected, const uint8_t key[16]);
+void index_share(struct index *index, struct epoch *epoch);
 /* Only when no reader can hold it (after an epoch_synchronize since it was unpublished). */
 void index_free(struct index **index);
 

@@ -1,0 +1,203 @@
+/* answer - see answer.h */
+#include "policyd/answer.h"
+
+#include <string.h>
+
+#include "lib/addr.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+static const int64_t HOUR = 3600 * CLOCK_SECOND, DAY = 24 * 3600 * CLOCK_SECOND;
+
+/* The domain's row as the question needs it; an alias domain is its target in everything. */
+struct standing {
+    enum domain_standing standing;
+    const struct domain_record *record; /* of a served domain */
+    bool broken;                        /* an alias whose target is not there */
+};
+
+static struct standing standing_of(const struct domains *domains,
+                                   const struct domain_record *record)
+{
+    const struct domain_record *target = record;
+
+    if (!record->removed && record->alias_of != 0)
+        target = domains_by_id(domains, record->alias_of);
+    if (target == NULL)
+        return (struct standing){DOMAIN_SERVED, record, true};
+    return (struct standing){target->removed ? DOMAIN_REMOVED : DOMAIN_SERVED, target, false};
+}
+
+/* A domain that is not there may lie below one that is. */
+static struct standing find_standing(const struct domains *domains, struct span name)
+{
+    const struct domain_record *record = domains_by_name(domains, name);
+    struct span parent = name;
+
+    if (record != NULL)
+        return standing_of(domains, record);
+    while (addr_parent_domain(parent, &parent)) {
+        record = domains_by_name(domains, parent);
+        if (record != NULL)
+            return (struct standing){record->removed ? DOMAIN_REMOVED : DOMAIN_BELOW_SERVED, NULL,
+                                     false};
+    }
+    return (struct standing){DOMAIN_FOREIGN, NULL, false};
+}
+
+static int64_t limit_us(int32_t own_seconds, int64_t setting_us)
+{
+    return own_seconds >= 0 ? own_seconds * CLOCK_SECOND : setting_us;
+}
+
+static void domain_facts(struct domain_facts *facts, const struct standing *s,
+                         const struct settings *settings)
+{
+    const struct domain_record *d = s->record;
+
+    facts->standing = s->standing;
+    facts->stale_limit_us = settings->stale_limit_us;
+    if (d == NULL)
+        return;
+    facts->check = (enum relay_check)d->check;
+    facts->shadow = (enum relay_check)d->shadow;
+    facts->loaded = d->loaded_at != 0;
+    facts->stale_limit_us = limit_us(d->stale_limit, settings->stale_limit_us);
+    facts->source_stale_limit_us = limit_us(d->source_stale_limit, settings->source_stale_limit_us);
+    facts->follows_directory = d->follows_directory;
+    if (d->follows_directory) {
+        int64_t age = clock_wall_us() - d->synced_at * CLOCK_SECOND;
+        facts->source_age_us = d->synced_at == 0 ? -1 : age > 0 ? age : 0;
+    }
+}
+
+static int64_t stamp_age_us(uint32_t stamp, int64_t unit_us)
+{
+    if (stamp == 0)
+        return -1;
+    return index_age(stamp, clock_wall_us() / unit_us) * unit_us;
+}
+
+static void entry_facts(struct recipient_facts *facts, enum lookup lookup, struct index_entry entry)
+{
+    facts->lookup = lookup;
+    facts->state = entry.state == INDEX_DISABLED ? STATE_DISABLED : STATE_ACTIVE;
+    if (entry.state == INDEX_ACTIVE)
+        facts->verified_age_us = stamp_age_us(entry.when, DAY);
+    if (entry.state == INDEX_ACTIVE_REFUSED || entry.state == INDEX_REFUSED)
+        facts->refused_age_us = stamp_age_us(entry.when, HOUR);
+}
+
+/* What cannot be normalised is on nobody's roll. */
+static enum lookup look_up(const struct replica_generation *generation,
+                           const struct domain_record *domain, struct span local,
+                           struct index_entry *entry)
+{
+    char normal[ADDR_LOCAL_MAX + 1];
+    size_t len;
+
+    *entry = (struct index_entry){INDEX_ABSENT, 0};
+    if (!addr_normal_local(local, !domain->case_sensitive, normal, &len))
+        return LOOKUP_ABSENT;
+    return replica_find(generation, domain->id, span_of(normal, len), entry);
+}
+
+/* Exactly as asked first, then without the tag. */
+static void recipient_facts(struct recipient_facts *facts,
+                            const struct replica_generation *generation, const struct standing *s,
+                            struct span local)
+{
+    struct index_entry entry, base_entry;
+    struct span base;
+
+    if (s->broken) {
+        facts->lookup = LOOKUP_FAILED;
+        return;
+    }
+    enum lookup lookup = look_up(generation, s->record, local, &entry);
+    if (lookup == LOOKUP_ABSENT && addr_without_tag(local, s->record->delimiter, &base)) {
+        enum lookup base_lookup = look_up(generation, s->record, base, &base_entry);
+        if (base_lookup != LOOKUP_ABSENT) {
+            facts->without_tag = true;
+            lookup = base_lookup;
+            entry = base_entry;
+        }
+    }
+    entry_facts(facts, lookup, entry);
+}
+
+static bool decides(const struct request *r)
+{
+    return r->recipient.len > 0 && span_equals(r->request, "smtpd_access_policy") &&
+           (span_equals(r->protocol_state, "RCPT") || span_equals(r->protocol_state, "VRFY"));
+}
+
+static void gather(struct answerer *a, const struct replica_generation *generation,
+                   const struct request *request, int64_t now_us, struct verdict_question *q)
+{
+    struct addr_asked asked;
+    struct standing standing = {DOMAIN_FOREIGN, NULL, false};
+
+    q->list_present = generation != NULL;
+    if (generation == NULL)
+        return;
+    q->list_age_us = replica_age_us(a->replica, now_us);
+    if (addr_split_asked(request->recipient, &asked)) {
+        q->local = asked.local;
+        standing = find_standing(generation->domains, span_of(asked.domain, asked.domain_len));
+    }
+    domain_facts(&q->domain, &standing, &a->settings);
+    if (standing.standing == DOMAIN_SERVED)
+        recipient_facts(&q->recipient, generation, &standing, asked.local);
+}
+
+static void count(struct answerer *a, const struct verdict *v)
+{
+    _Atomic uint64_t *counter = &a->counters.answers[v->action][v->rule];
+
+    /* one writer: no need for a locked increment */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (v->shadowed)
+        atomic_fetch_add_explicit(&a->counters.shadowed, 1, memory_order_relaxed);
+}
+
+/* A span for the log, cut; log_write makes it printable. */
+#define SHOWN(s) (int)((s).len > 320 ? 320 : (s).len), (s).at != NULL ? (s).at : ""
+
+static void tell(const struct answerer *a, const struct request *r, const struct verdict *v)
+{
+    bool refused = v->action != ACTION_DUNNO;
+
+    if (v->shadowed)
+        log_write(LOG_SHADOW, "<%.*s>: %s (%s), shadow mode would %s (%s)", SHOWN(r->recipient),
+                  verdict_action_names[v->action], verdict_rules[v->rule].code,
+                  verdict_action_names[v->shadow_action], verdict_rules[v->shadow_rule].code);
+    if (a->settings.log_answers == LOG_ANSWERS_ALL ||
+        (a->settings.log_answers == LOG_ANSWERS_REFUSED && refused))
+        log_write(LOG_ANSWER, "<%.*s>: %s (%s) from <%.*s> client %.*s", SHOWN(r->recipient),
+                  verdict_action_names[v->action], verdict_rules[v->rule].code, SHOWN(r->sender),
+                  SHOWN(r->client_address));
+}
+
+size_t answer(struct answerer *a, const struct request *request, int64_t now_us, char *out)
+{
+    struct verdict_question q = {.decides = decides(request),
+                                 .recipient = {.verified_age_us = -1, .refused_age_us = -1}};
+
+    settings_refresh(&a->settings);
+    q.accept_abuse = a->settings.accept_abuse;
+    q.verified_for_us = a->settings.verified_for_us;
+    q.refused_for_us = a->settings.refused_for_us;
+    if (q.decides) {
+        const struct replica_generation *generation = replica_enter(a->replica, a->reader);
+        gather(a, generation, request, now_us, &q);
+        replica_leave(a->replica, a->reader);
+    }
+    struct verdict v = verdict(&q);
+    count(a, &v);
+    tell(a, request, &v);
+    struct verdict_texts texts = {a->settings.unknown_text, a->settings.unsure_text,
+                                  a->settings.subdomain_text};
+    return verdict_write(&v, &texts, out, ANSWER_MAX);
+}

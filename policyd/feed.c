@@ -1,0 +1,224 @@
+/* feed - see feed.h */
+#include "policyd/feed.h"
+
+#include <string.h>
+
+/*
+ * A standby's data is as old as its last replayed transaction, unless it has replayed everything
+ * that a living connection to the primary brought.
+ */
+const char FEED_HEADER[] =
+    "select c.version, c.purged_version, pg_is_in_recovery(),"
+    " (select uuid from changeset where version = c.version),"
+    " (select uuid from changeset where version = $1::bigint),"
+    " (select uuid from changeset where version = $2::bigint),"
+    " case when not pg_is_in_recovery() then 0"
+    "  when exists (select from pg_stat_wal_receiver)"
+    "   and pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() then 0"
+    "  else coalesce((extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())"
+    "   * 1000000)::bigint, -1) end"
+    " from roll_clock c";
+
+#define RECIPIENT_COLUMNS                                                                          \
+    "select r.domain_id, r.local_part, case r.state when 'disabled' then 1 else 0 end,"            \
+    " r.verified_on - date '1970-01-01', floor(extract(epoch from r.refused_at) / 3600)::int"      \
+    " from recipient r"
+#define NEWER " where r.changed_by in (select id from changeset where version > $1::bigint)"
+
+const char FEED_RECIPIENTS[] = RECIPIENT_COLUMNS NEWER " and r.state in ('active', 'disabled')";
+const char FEED_LEFT[] = RECIPIENT_COLUMNS NEWER " and r.state in ('retired', 'removed')";
+const char FEED_COPY_RECIPIENTS[] =
+    "copy (" RECIPIENT_COLUMNS " where r.state in ('active', 'disabled')"
+    " order by r.domain_id, r.local_part) to stdout";
+
+#define DOMAIN_COLUMNS                                                                             \
+    "select d.id, d.name, d.alias_of, d.relay_check, d.shadow, d.recipient_delimiter,"             \
+    " d.case_sensitive, d.follows_directory, d.stale_limit, d.source_stale_limit,"                 \
+    " extract(epoch from d.loaded_at)::bigint, extract(epoch from d.synced_at)::bigint,"           \
+    " extract(epoch from d.removed_at)::bigint from domain d"
+
+const char FEED_DOMAINS[] =
+    DOMAIN_COLUMNS " where d.changed_by in (select id from changeset where version > $1::bigint)";
+const char FEED_ALL_DOMAINS[] = DOMAIN_COLUMNS;
+
+/* ---- header ---- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_uuid(struct span text, uint8_t uuid[16])
+{
+    size_t digits = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = hex_digit(text.at[i]);
+        if (text.at[i] == '-')
+            continue;
+        if (digit < 0 || digits == 32)
+            return false;
+        uuid[digits / 2] = (uint8_t)(digits % 2 == 0 ? digit << 4 : uuid[digits / 2] | digit);
+        digits++;
+    }
+    return digits == 32;
+}
+
+bool feed_header(const struct db_result *row, size_t at, struct feed_header *h, struct err *err)
+{
+    *h = (struct feed_header){
+        .newest.version = db_int(row, at, 0),
+        .purged_version = db_int(row, at, 1),
+        .standby = db_bool(row, at, 2),
+        .lag_us = db_int(row, at, 6),
+    };
+    h->knows_position = read_uuid(db_span(row, at, 4), h->position_uuid);
+    h->knows_pending = read_uuid(db_span(row, at, 5), h->pending_uuid);
+    if (!read_uuid(db_span(row, at, 3), h->newest.uuid) && h->newest.version > 0)
+        return err_set(err, ERR_DATA,
+                       "roll_clock says %lld, but there is no changeset of that version",
+                       (long long)h->newest.version);
+    return true;
+}
+
+/* Whether the server's history has that point; what it lacks although it is newer is another one.
+ */
+static enum feed_decision decide_point(const struct replica_position *point, bool known,
+                                       const uint8_t uuid[16], const struct feed_header *h)
+{
+    if (known)
+        return memcmp(point->uuid, uuid, 16) == 0 ? FEED_CURRENT : FEED_RELOAD;
+    return h->standby && h->newest.version < point->version ? FEED_BEHIND : FEED_RELOAD;
+}
+
+enum feed_decision feed_decide(const struct replica_from *from, const struct feed_header *h)
+{
+    enum feed_decision decision;
+
+    if (from->load)
+        return h->newest.version == 0 ? FEED_EMPTY : FEED_RELOAD;
+    decision = decide_point(&from->position, h->knows_position, h->position_uuid, h);
+    if (decision == FEED_CURRENT && from->pending.version > 0)
+        decision = decide_point(&from->pending, h->knows_pending, h->pending_uuid, h);
+    if (decision == FEED_RELOAD && h->newest.version == 0)
+        return FEED_EMPTY;
+    if (decision != FEED_CURRENT)
+        return decision;
+    if (from->position.version < h->purged_version)
+        return FEED_RELOAD;
+    return h->newest.version > from->position.version ? FEED_CHANGES : FEED_CURRENT;
+}
+
+/* ---- recipients ---- */
+
+static bool take_local(struct feed_recipient *r, struct span local, struct err *err)
+{
+    if (local.len == 0 || local.len > sizeof r->local)
+        return err_set(err, ERR_DATA, "recipient in domain %d: local part of %zu bytes",
+                       r->domain_id, local.len);
+    memcpy(r->local, local.at, local.len);
+    r->local_len = local.len;
+    return true;
+}
+
+static uint32_t stamp_of(int64_t units)
+{
+    return units > 0 && units <= UINT32_MAX ? (uint32_t)units : 0;
+}
+
+bool feed_recipient(const struct db_result *row, size_t at, struct feed_recipient *r,
+                    struct err *err)
+{
+    r->domain_id = (int32_t)db_int(row, at, 0);
+    r->recipient = (struct replica_recipient){
+        .state = db_int(row, at, 2) != 0 ? STATE_DISABLED : STATE_ACTIVE,
+        .verified_day = stamp_of(db_int(row, at, 3)),
+        .refused_hour = stamp_of(db_int(row, at, 4)),
+    };
+    return take_local(r, db_span(row, at, 1), err);
+}
+
+/* The next column of a COPY line, still escaped. */
+static struct span copy_column(struct span *rest)
+{
+    const char *tab = rest->len > 0 ? memchr(rest->at, '\t', rest->len) : NULL;
+    struct span column = span_of(rest->at, tab != NULL ? (size_t)(tab - rest->at) : rest->len);
+    size_t taken = tab != NULL ? column.len + 1 : column.len;
+
+    *rest = span_of(rest->at + taken, rest->len - taken);
+    return column;
+}
+
+static int64_t copy_int(struct span column)
+{
+    int64_t value = 0;
+
+    return str_int64(column, &value) ? value : 0; /* \N is 0 */
+}
+
+/* COPY's text format escapes control characters and the backslash itself; a local part has no
+ * control characters, so that only "\\" can occur. */
+static bool copy_local(struct feed_recipient *r, struct span column, struct err *err)
+{
+    char plain[2 * ADDR_LOCAL_MAX];
+    size_t len = 0;
+
+    if (memchr(column.at, '\\', column.len) == NULL)
+        return take_local(r, column, err);
+    for (size_t i = 0; i < column.len && len < sizeof plain; i++) {
+        if (column.at[i] == '\\' && (++i == column.len || column.at[i] != '\\'))
+            return err_set(err, ERR_DATA, "recipient in domain %d: control character in it",
+                           r->domain_id);
+        plain[len++] = column.at[i];
+    }
+    return take_local(r, span_of(plain, len), err);
+}
+
+bool feed_copy_line(struct span line, struct feed_recipient *r, struct err *err)
+{
+    if (line.len > 0 && line.at[line.len - 1] == '\n')
+        line.len--;
+    r->domain_id = (int32_t)copy_int(copy_column(&line));
+    struct span local = copy_column(&line);
+    r->recipient.state = copy_int(copy_column(&line)) != 0 ? STATE_DISABLED : STATE_ACTIVE;
+    r->recipient.verified_day = stamp_of(copy_int(copy_column(&line)));
+    r->recipient.refused_hour = stamp_of(copy_int(copy_column(&line)));
+    if (local.len == 0)
+        return err_set(err, ERR_DATA, "a line of COPY without a local part");
+    return copy_local(r, local, err);
+}
+
+/* ---- domains ---- */
+
+static int32_t seconds_or(const struct db_result *row, size_t at, int column)
+{
+    return db_null(row, at, column) ? -1 : (int32_t)db_int(row, at, column);
+}
+
+bool feed_domain(const struct db_result *row, size_t at, struct domain_record *d, struct err *err)
+{
+    struct span name = db_span(row, at, 1), delimiter = db_span(row, at, 5);
+    enum relay_check check = relay_check_by_name(db_span(row, at, 3));
+
+    memset(d, 0, sizeof *d); /* stored as it is, padding too */
+    if (name.len == 0 || name.len > ADDR_DOMAIN_MAX || delimiter.len >= sizeof d->delimiter ||
+        check == CHECK_NONE)
+        return err_set(err, ERR_DATA, "domain %lld: a row this program does not understand",
+                       (long long)db_int(row, at, 0));
+    d->id = (int32_t)db_int(row, at, 0);
+    d->name_len = (uint8_t)name.len;
+    memcpy(d->name, name.at, name.len);
+    memcpy(d->delimiter, delimiter.at, delimiter.len);
+    d->alias_of = (int32_t)db_int(row, at, 2);
+    d->check = (uint8_t)check;
+    d->shadow = (uint8_t)relay_check_by_name(db_span(row, at, 4));
+    d->case_sensitive = db_bool(row, at, 6);
+    d->follows_directory = db_bool(row, at, 7);
+    d->stale_limit = seconds_or(row, at, 8);
+    d->source_stale_limit = seconds_or(row, at, 9);
+    d->loaded_at = db_int(row, at, 10);
+    d->synced_at = db_int(row, at, 11);
+    d->removed_at = db_int(row, at, 12);
+    d->removed = !db_null(row, at, 12);
+    return true;
+}

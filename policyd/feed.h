@@ -1,0 +1,60 @@
+/*
+ * feed - what the follower asks PostgreSQL, and the rows it gets made into the replica's records
+ *
+ * SQL texts and their columns side by side; nothing here talks to anybody (pure). A row that makes
+ * no sense is an error that names it: better to age than to guess.
+ */
+#ifndef ROLLCALL_FEED_H
+#define ROLLCALL_FEED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/db.h"
+#include "lib/err.h"
+#include "policyd/domains.h"
+#include "policyd/replica.h"
+
+/* $1: version of our position, $2: version of the pending one (0: none). One row. */
+extern const char FEED_HEADER[];
+struct feed_header {
+    struct replica_position newest;
+    int64_t purged_version;
+    bool standby;
+    bool knows_position, knows_pending; /* there are changesets of these versions */
+    uint8_t position_uuid[16], pending_uuid[16];
+    int64_t lag_us; /* how much older than now the server's own data may be; -1: not known */
+};
+bool feed_header(const struct db_result *row, size_t at, struct feed_header *header,
+                 struct err *err) MUST_CHECK;
+
+/* What a follower at `from` has to do about what the server says. */
+enum feed_decision {
+    FEED_CURRENT, /* nothing new */
+    FEED_CHANGES, /* the rows above our position bring us up to date */
+    FEED_BEHIND,  /* a standby that has less than we: wait, and let the data age */
+    FEED_RELOAD,  /* another history, or tombstones that we never saw are gone */
+    FEED_EMPTY,   /* the database has no changeset yet */
+};
+enum feed_decision feed_decide(const struct replica_from *from, const struct feed_header *header);
+
+/* $1: version of our position. Recipients that are accepted or disabled; that left; domains. */
+extern const char FEED_RECIPIENTS[], FEED_LEFT[], FEED_DOMAINS[];
+/* All of them; domains as a query, recipients as COPY lines in key order. */
+extern const char FEED_ALL_DOMAINS[], FEED_COPY_RECIPIENTS[];
+
+struct feed_recipient {
+    int32_t domain_id;
+    size_t local_len;
+    char local[ADDR_LOCAL_MAX];
+    struct replica_recipient recipient;
+};
+/* Of FEED_RECIPIENTS and FEED_LEFT (whose state means nothing). */
+bool feed_recipient(const struct db_result *row, size_t at, struct feed_recipient *recipient,
+                    struct err *err) MUST_CHECK;
+/* A line of FEED_COPY_RECIPIENTS. */
+bool feed_copy_line(struct span line, struct feed_recipient *recipient, struct err *err) MUST_CHECK;
+bool feed_domain(const struct db_result *row, size_t at, struct domain_record *record,
+                 struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,400 @@
+/* follower - see follower.h */
+#include "policyd/follower.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/db.h"
+#include "lib/log.h"
+#include "policyd/feed.h"
+#include "policyd/settings.h"
+
+static const int64_t CONNECT_PAUSE_LEAST = CLOCK_SECOND / 10;
+static const int64_t CONNECT_PAUSE_MOST = 5 * CLOCK_SECOND;
+
+struct follower {
+    struct follower_options options;
+    pthread_t thread;
+    int stop_fd;
+    _Atomic bool stop, connected;
+    _Atomic int64_t failing_since;
+    struct db *db;
+    bool listening;
+    bool told_lost, told_behind, told_failed, told_stale; /* each trouble is logged once */
+    int64_t pause_us;
+    struct settings settings;
+};
+
+/* One reading. */
+struct reading {
+    struct follower *follower;
+    struct replica_from from;
+    struct feed_header header;
+    enum feed_decision decision;
+    int64_t begun_us;
+};
+
+static void pause_for(struct follower *f, int64_t us)
+{
+    struct pollfd p = {.fd = f->stop_fd, .events = POLLIN};
+
+    poll(&p, 1, (int)(us / 1000));
+}
+
+/* ---- connection ---- */
+
+static void lost(struct follower *f, const struct err *err)
+{
+    db_close(&f->db);
+    atomic_store(&f->connected, false);
+    f->listening = false;
+    if (!f->told_lost && !atomic_load(&f->stop))
+        log_write(LOG_DATABASE_LOST, "%s; answers come from the replica", err->text);
+    f->told_lost = true;
+}
+
+/* Plans for the few newest rows, whatever the statistics say of them: by index. */
+static const char SESSION[] = "set enable_seqscan = off; set jit = off";
+
+static bool connect_database(struct follower *f)
+{
+    struct db_options options = {.conninfo = f->options.conninfo,
+                                 .target = DB_ANY,
+                                 .timeout_us = f->options.timeout_us,
+                                 .program = "rollcall-policyd",
+                                 .interrupt = f->stop_fd};
+    struct err err;
+
+    if (!db_open(&f->db, &options, &err) || !db_script(f->db, SESSION, &err)) {
+        lost(f, &err);
+        f->pause_us = f->pause_us == 0 ? CONNECT_PAUSE_LEAST : f->pause_us * 2;
+        if (f->pause_us > CONNECT_PAUSE_MOST)
+            f->pause_us = CONNECT_PAUSE_MOST;
+        return false;
+    }
+    f->pause_us = 0;
+    atomic_store(&f->connected, true);
+    return true;
+}
+
+/* A standby knows no LISTEN; once it is promoted it does. */
+static bool listen_where_possible(struct follower *f, bool standby, struct err *err)
+{
+    if (f->listening || standby)
+        return true;
+    f->listening = db_script(f->db, "listen rollcall", err);
+    return f->listening;
+}
+
+/* ---- a full load ---- */
+
+static bool load_line(void *context, struct span line, struct err *err)
+{
+    struct reading *reading = context;
+    struct feed_recipient r;
+
+    if (!feed_copy_line(line, &r, err))
+        return false;
+    replica_load_recipient(reading->follower->options.replica, r.domain_id,
+                           span_of(r.local, r.local_len), &r.recipient);
+    return true;
+}
+
+static bool load_domains(struct reading *reading, struct err *err)
+{
+    struct follower *f = reading->follower;
+    DB_RESULT_AUTO domains = NULL;
+
+    if (!db_query(f->db, &domains, FEED_ALL_DOMAINS, DB_NO_VALUES, err))
+        return false;
+    for (size_t i = 0; i < db_rows(domains); i++) {
+        struct domain_record record;
+        if (!feed_domain(domains, i, &record, err))
+            return false;
+        replica_load_domain(f->options.replica, &record);
+    }
+    return true;
+}
+
+static bool load_header(struct reading *reading, struct err *err)
+{
+    DB_RESULT_AUTO header = NULL;
+
+    if (!db_query(reading->follower->db, &header, FEED_HEADER, DB_VALUES("0", "0"), err))
+        return false;
+    if (db_rows(header) != 1)
+        return err_set(err, ERR_DATA, "roll_clock has no row; is this Rollcall's database?");
+    return feed_header(header, 0, &reading->header, err);
+}
+
+static bool load_rows(struct reading *reading, struct err *err)
+{
+    struct follower *f = reading->follower;
+
+    reading->begun_us = clock_elapsed_us();
+    return db_script(f->db,
+                     "begin isolation level repeatable read read only; "
+                     "set local enable_seqscan = on",
+                     err) &&
+           load_header(reading, err) && load_domains(reading, err) &&
+           db_copy_out(f->db, FEED_COPY_RECIPIENTS, load_line, reading, err) &&
+           db_script(f->db, "commit", err);
+}
+
+static bool load_everything(struct reading *reading, struct err *err)
+{
+    struct follower *f = reading->follower;
+    struct replica_figures figures;
+    struct err ignored;
+
+    log_write(LOG_FULL_LOAD, "from version %lld of this replica to %lld of %s",
+              (long long)reading->from.position.version, (long long)reading->header.newest.version,
+              db_host(f->db));
+    replica_load_begin(f->options.replica);
+    if (!load_rows(reading, err)) {
+        replica_load_abort(f->options.replica);
+        if (db_alive(f->db) && !db_script(f->db, "rollback", &ignored))
+            db_close(&f->db);
+        return false;
+    }
+    replica_load_end(f->options.replica, &reading->header.newest);
+    replica_figures(f->options.replica, &figures);
+    log_write(LOG_FULL_LOAD_DONE, "version %lld: %llu domains, %llu recipients in %.1f s",
+              (long long)figures.position.version, (unsigned long long)figures.domains,
+              (unsigned long long)figures.recipients,
+              (double)(clock_elapsed_us() - reading->begun_us) / CLOCK_SECOND);
+    return true;
+}
+
+/* ---- following ---- */
+
+enum { ST_BEGIN, ST_HEADER, ST_RECIPIENTS, ST_DOMAINS, ST_LEFT, ST_COMMIT };
+
+static bool take_header(struct reading *reading, const struct db_result *row, struct err *err)
+{
+    if (!feed_header(row, 0, &reading->header, err))
+        return false;
+    reading->decision = feed_decide(&reading->from, &reading->header);
+    if (reading->decision == FEED_CHANGES)
+        replica_batch_begin(reading->follower->options.replica, &reading->header.newest);
+    return true;
+}
+
+static bool take_recipient(struct reading *reading, const struct db_result *row, bool left,
+                           struct err *err)
+{
+    struct feed_recipient r;
+
+    if (!feed_recipient(row, 0, &r, err))
+        return false;
+    replica_batch_recipient(reading->follower->options.replica, r.domain_id,
+                            span_of(r.local, r.local_len), left ? NULL : &r.recipient);
+    return true;
+}
+
+static bool take_domain(struct reading *reading, const struct db_result *row, struct err *err)
+{
+    struct domain_record record;
+
+    if (!feed_domain(row, 0, &record, err))
+        return false;
+    replica_batch_domain(reading->follower->options.replica, &record);
+    return true;
+}
+
+static bool take_row(void *context, size_t statement, const struct db_result *row, struct err *err)
+{
+    struct reading *reading = context;
+
+    if (statement == ST_HEADER)
+        return take_header(reading, row, err);
+    if (reading->decision != FEED_CHANGES)
+        return true; /* rows of a history that is not ours */
+    if (statement == ST_DOMAINS)
+        return take_domain(reading, row, err);
+    return take_recipient(reading, row, statement == ST_LEFT, err);
+}
+
+/* All in one round trip and one snapshot; in the order in which readers may see it. */
+static bool read_changes(struct reading *reading, struct err *err)
+{
+    char version[24], pending[24];
+    const char *const values[] = {version, pending};
+    const struct db_statement statements[] = {
+        [ST_BEGIN] = {"begin isolation level repeatable read read only", NULL, 0},
+        [ST_HEADER] = {FEED_HEADER, values, 2},
+        [ST_RECIPIENTS] = {FEED_RECIPIENTS, values, 1},
+        [ST_DOMAINS] = {FEED_DOMAINS, values, 1},
+        [ST_LEFT] = {FEED_LEFT, values, 1},
+        [ST_COMMIT] = {"commit", NULL, 0},
+    };
+
+    snprintf(version, sizeof version, "%lld", (long long)reading->from.position.version);
+    snprintf(pending, sizeof pending, "%lld", (long long)reading->from.pending.version);
+    return db_pipeline(reading->follower->db, statements, sizeof statements / sizeof statements[0],
+                       take_row, reading, err);
+}
+
+static void tell_behind(struct follower *f, const struct reading *reading)
+{
+    if (!f->told_behind)
+        log_write(LOG_STANDBY_BEHIND, "%s: at version %lld, this replica at %lld", db_host(f->db),
+                  (long long)reading->header.newest.version,
+                  (long long)reading->from.position.version);
+    f->told_behind = true;
+}
+
+static void caught_up(struct follower *f, const struct reading *reading)
+{
+    if (reading->header.lag_us >= 0)
+        replica_confirm(f->options.replica, reading->begun_us - reading->header.lag_us);
+    f->told_behind = false;
+    if (reading->decision == FEED_CHANGES || reading->decision == FEED_RELOAD)
+        f->options.changed(f->options.context);
+}
+
+static bool carry_out(struct follower *f, struct reading *reading, struct err *err)
+{
+    switch (reading->decision) {
+    case FEED_BEHIND:
+        tell_behind(f, reading);
+        return true;
+    case FEED_EMPTY:
+        return true; /* nobody has been put on the roll yet: nothing to confirm */
+    case FEED_RELOAD:
+        if (!load_everything(reading, err))
+            return false;
+        break;
+    case FEED_CHANGES:
+        replica_batch_end(f->options.replica);
+        log_write(LOG_APPLIED, "version %lld", (long long)reading->header.newest.version);
+        break;
+    case FEED_CURRENT:
+        break;
+    }
+    caught_up(f, reading);
+    return true;
+}
+
+static bool follow(struct follower *f, struct err *err)
+{
+    struct reading reading = {
+        .follower = f, .begun_us = clock_elapsed_us(), .decision = FEED_EMPTY};
+
+    reading.from = replica_from(f->options.replica, reading.begun_us);
+    if (!read_changes(&reading, err)) {
+        replica_batch_abort(f->options.replica);
+        return false;
+    }
+    return carry_out(f, &reading, err) && listen_where_possible(f, reading.header.standby, err);
+}
+
+static void failed(struct follower *f, struct err *err)
+{
+    int64_t none = 0;
+
+    atomic_compare_exchange_strong(&f->failing_since, &none, clock_elapsed_us());
+    if (!db_alive(f->db)) {
+        lost(f, err);
+        return;
+    }
+    if (!f->told_failed)
+        log_write(LOG_FOLLOW_FAILED, "%s", err->text);
+    f->told_failed = true;
+}
+
+static void went_well(struct follower *f)
+{
+    if (f->told_lost)
+        log_write(LOG_DATABASE_BACK, "%s", db_host(f->db));
+    f->told_lost = f->told_failed = false;
+    atomic_store(&f->failing_since, 0);
+}
+
+static void tell_when_stale(struct follower *f)
+{
+    int64_t age = replica_age_us(f->options.replica, clock_elapsed_us());
+    bool stale = age > f->settings.stale_limit_us;
+    char text[32];
+
+    if (stale && !f->told_stale && age != INT64_MAX) {
+        clock_age_text(text, sizeof text, age);
+        log_write(LOG_REPLICA_STALE, "PostgreSQL confirmed it %s ago", text);
+    }
+    f->told_stale = stale;
+}
+
+/* One round: true when a change may be waiting already. */
+static void round_once(struct follower *f)
+{
+    struct err err;
+    bool notified;
+
+    settings_refresh(&f->settings);
+    if (f->db == NULL && !connect_database(f)) {
+        pause_for(f, f->pause_us);
+    } else if (!follow(f, &err)) {
+        failed(f, &err);
+        pause_for(f, f->settings.poll_interval_us);
+    } else {
+        went_well(f);
+        if (!db_wait_notify(f->db, f->settings.poll_interval_us, &notified, &err))
+            failed(f, &err);
+    }
+    tell_when_stale(f);
+    replica_tend(f->options.replica, clock_elapsed_us());
+}
+
+static void *run(void *context)
+{
+    struct follower *f = context;
+
+    pthread_setname_np(pthread_self(), "follower");
+    replica_fill(f->options.replica, &f->stop);
+    while (!atomic_load(&f->stop))
+        round_once(f);
+    db_close(&f->db);
+    return NULL;
+}
+
+struct follower *follower_start(const struct follower_options *options)
+{
+    struct follower *f = mem_zero(1, sizeof *f);
+
+    f->options = *options;
+    f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    settings_refresh(&f->settings);
+    if (f->stop_fd < 0 || pthread_create(&f->thread, NULL, run, f) != 0)
+        abort(); /* out of threads at start: nothing can work */
+    return f;
+}
+
+void follower_stop(struct follower **follower)
+{
+    struct follower *f = *follower;
+
+    if (f == NULL)
+        return;
+    atomic_store(&f->stop, true);
+    eventfd_write(f->stop_fd, 1);
+    pthread_join(f->thread, NULL);
+    close(f->stop_fd);
+    free(f);
+    *follower = NULL;
+}
+
+bool follower_connected(const struct follower *follower)
+{
+    return atomic_load(&follower->connected);
+}
+
+int64_t follower_failing_since(const struct follower *follower)
+{
+    return atomic_load(&follower->failing_since);
+}

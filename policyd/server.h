@@ -1,0 +1,77 @@
+/*
+ * server - sockets, connections, deadlines: bytes to a handler, its answers back
+ *
+ * Worker threads with one epoll loop each accept from shared listeners; a new connection goes to
+ * the worker that has fewest. Answers to pipelined requests leave in one write, in order. A
+ * connection never costs more than its limits: bytes (the handler's caps), time (limits below),
+ * memory (a buffer only while a request or an answer is incomplete). What the bytes mean is the
+ * handler's matter (policy.c, or a null handler in t/bench).
+ */
+#ifndef ROLLCALL_SERVER_H
+#define ROLLCALL_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/conf.h"
+#include "lib/err.h"
+#include "lib/str.h"
+
+enum server_outcome {
+    SERVER_ANSWERED,  /* call->used bytes are done with, call->written bytes answer them */
+    SERVER_MORE,      /* more bytes are needed */
+    SERVER_DISCONNECT /* no more of this client */
+};
+
+struct server_call {
+    struct span in; /* from where the next request begins */
+    size_t seen;    /* of these bytes, this many were there when the handler last asked for more */
+    int64_t now_us; /* clock_elapsed_us */
+    size_t used;
+    char *out; /* room for SERVER_ANSWER_MAX bytes */
+    size_t written;
+};
+
+enum {
+    SERVER_ANSWER_MAX = 512,
+    SERVER_REQUEST_MAX = 64 * 1024, /* more than that is never kept for a handler */
+};
+
+typedef enum server_outcome server_handler(void *context, size_t worker, struct server_call *call);
+
+struct server_options {
+    const int *listeners; /* non-blocking descriptors that listen; they stay the caller's */
+    size_t listener_count;
+    size_t workers;
+    size_t max_connections;
+    int64_t idle_limit_us; /* between requests */
+    int64_t
+        request_limit_us; /* from a request's first byte to its last; for an answer to be taken */
+    server_handler *handler;
+    void *context;
+};
+
+struct server;
+
+/* The threads run when it returns. */
+struct server *server_start(const struct server_options *options);
+/* Takes effect for waits that begin from now on. Any thread. */
+void server_set_limits(struct server *server, int64_t idle_limit_us, int64_t request_limit_us);
+/* Answers what has arrived, gives incomplete requests `grace_us`, ends the threads and frees. */
+void server_stop(struct server **server, int64_t grace_us);
+
+struct server_figures {
+    uint64_t connections; /* now */
+    uint64_t accepted, late, idle_closed, disconnected, accept_pauses;
+};
+void server_figures(const struct server *server, struct server_figures *figures);
+
+/*
+ * Makes a listening socket. A stale unix socket is replaced, one that somebody answers on is an
+ * error. `mode` and `owner` (setting policy_socket_owner) are for unix sockets.
+ */
+bool server_listen(const struct conf_address *address, unsigned mode, const char *owner, int *fd,
+                   struct err *err) MUST_CHECK;
+
+#endif
