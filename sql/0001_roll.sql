@@ -129,7 +129,7 @@ create table domain (
   name text collate "C" not null unique check (
     length(name) between 1 and 253
     and name ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$'),
-  customer_id integer not null references customer,
+  customer_id integer references customer, -- null: a tombstone whose customer is gone
   alias_of integer references domain check (alias_of <> id),
   relay_check relay_check not null default 'panel',
   shadow relay_check,
@@ -148,6 +148,7 @@ create table domain (
   changed_by bigint not null references changeset default roll_changeset(),
   created_at timestamptz not null default now(),
   check ((state = 'removed') = (removed_at is not null)),
+  check (state = 'removed' or customer_id is not null),
   check (alias_of is null or shadow is null)
 );
 create index domain_changed_by on domain (changed_by);
@@ -181,7 +182,7 @@ end $$;
 
 create table users (
   id bigint generated always as identity primary key,
-  customer_id integer not null references customer,
+  customer_id integer not null references customer on delete cascade,
   name text not null default '' check (length(name) <= 300),
   live boolean not null default true, -- false: has no address any more; kept so that an undo brings everything back
   created_at timestamptz not null default now()
@@ -355,7 +356,9 @@ create trigger domain_not_truncated before truncate on domain for each statement
 
 create function users_stay() returns trigger language plpgsql as $$
 begin
-  if exists (select from recipient where user_id = old.id) then
+  if exists (select from recipient where user_id = old.id and kind = 'primary')
+    or exists (select from recipient where user_id = old.id and kind = 'alias')
+  then
     raise exception 'user %: still has recipients', old.id using errcode = 'foreign_key_violation';
   end if;
   return old;
