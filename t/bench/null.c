@@ -1,0 +1,57 @@
+/*
+ * null - the limit that policyd is measured against: the same server, which answers DUNNO to
+ * whatever comes, without parsing or looking
+ *
+ * usage: bench-null ADDRESS [WORKERS], ADDRESS as in setting policy_listen; ends with SIGTERM.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "policyd/server.h"
+
+static enum server_outcome answer_blindly(void *context, size_t worker, struct server_call *call)
+{
+    static const char dunno[] = "action=DUNNO\n\n";
+
+    (void)context;
+    (void)worker;
+    call->used = call->in.len;
+    call->written = sizeof dunno - 1;
+    memcpy(call->out, dunno, call->written);
+    return SERVER_ANSWERED;
+}
+
+int main(int argc, char **argv)
+{
+    struct conf_address address;
+    struct err err;
+    sigset_t signals;
+    int fd, number;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    if (argc < 2 || !conf_parse_address(span_text(argv[1]), &address, &err) ||
+        !server_listen(&address, 0666, "", &fd, &err)) {
+        fprintf(stderr, "bench-null: %s\n",
+                argc < 2 ? "usage: bench-null ADDRESS [WORKERS]" : err.text);
+        return 64;
+    }
+    struct server *server =
+        server_start(&(struct server_options){.listeners = &fd,
+                                              .listener_count = 1,
+                                              .workers = argc > 2 ? (size_t)atoi(argv[2]) : 1,
+                                              .max_connections = 100000,
+                                              .idle_limit_us = 3600 * CLOCK_SECOND,
+                                              .request_limit_us = 3600 * CLOCK_SECOND,
+                                              .handler = answer_blindly});
+    sigwait(&signals, &number);
+    server_stop(&server, 0);
+    if (address.is_unix)
+        remove(address.path);
+    return 0;
+}
