@@ -1,0 +1,52 @@
+/* cmd - the functions behind the rows of the table of commands in main.c, by file */
+#ifndef ROLLCALL_CMD_H
+#define ROLLCALL_CMD_H
+
+#include "cli/cli.h"
+
+/* cmd_db.c */
+bool cmd_db_init(struct cli *cli, struct err *err);
+bool cmd_db_upgrade(struct cli *cli, struct err *err);
+bool cmd_db_status(struct cli *cli, struct err *err);
+bool cmd_db_purge(struct cli *cli, struct err *err);
+
+/* cmd_customer.c */
+bool cmd_customer_add(struct cli *cli, struct err *err);
+bool cmd_customer_list(struct cli *cli, struct err *err);
+bool cmd_customer_show(struct cli *cli, struct err *err);
+bool cmd_customer_remove(struct cli *cli, struct err *err);
+
+/* cmd_domain.c */
+bool cmd_domain_add(struct cli *cli, struct err *err);
+bool cmd_domain_set(struct cli *cli, struct err *err);
+bool cmd_domain_show(struct cli *cli, struct err *err);
+bool cmd_domain_list(struct cli *cli, struct err *err);
+bool cmd_domain_remove(struct cli *cli, struct err *err);
+
+/* cmd_user.c */
+bool cmd_user_add(struct cli *cli, struct err *err);
+bool cmd_user_remove(struct cli *cli, struct err *err);
+bool cmd_user_disable(struct cli *cli, struct err *err);
+bool cmd_user_enable(struct cli *cli, struct err *err);
+
+/* cmd_user_list.c */
+bool cmd_user_show(struct cli *cli, struct err *err);
+bool cmd_user_list(struct cli *cli, struct err *err);
+
+/* cmd_user_import.c */
+bool cmd_user_import(struct cli *cli, struct err *err);
+
+/* cmd_change.c */
+bool cmd_change_list(struct cli *cli, struct err *err);
+bool cmd_change_show(struct cli *cli, struct err *err);
+bool cmd_change_undo(struct cli *cli, struct err *err);
+bool cmd_change_approve(struct cli *cli, struct err *err);
+bool cmd_change_reject(struct cli *cli, struct err *err);
+
+/* cmd_explain.c, cmd_status.c, cmd_config.c, cmd_doctor.c */
+bool cmd_explain(struct cli *cli, struct err *err);
+bool cmd_status(struct cli *cli, struct err *err);
+bool cmd_config(struct cli *cli, struct err *err);
+bool cmd_doctor(struct cli *cli, struct err *err);
+
+#endif

@@ -1,0 +1,193 @@
+/* cmd_status - the gateways and how far they are, what waits for a decision, what is wrong */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cmd.h"
+#include "lib/clock.h"
+#include "lib/str.h"
+
+static void attention(struct buf *out, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* One line of what somebody should look at. */
+static void attention(struct buf *out, const char *format, ...)
+{
+    char raw[1024], line[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    str_printable(line, sizeof line, raw, strlen(raw));
+    buf_printf(out, "%s%s", out->len > 0 ? "\n" : "", line);
+}
+
+struct gateway {
+    const char *name, *trouble;
+    int64_t version, behind, seen_us;
+    int64_t age_us; /* of its data; -1: it has none */
+    bool live;
+};
+
+static struct gateway gateway_of(const struct cli *cli, const struct db_result *rows, size_t row)
+{
+    int64_t seen_us = db_int(rows, row, 4) > 0 ? db_int(rows, row, 4) : 0;
+
+    return (struct gateway){
+        .name = db_text(rows, row, 0),
+        .version = db_int(rows, row, 1),
+        .behind = db_int(rows, row, 2),
+        .age_us = db_null(rows, row, 3) ? -1 : db_int(rows, row, 3) * 1000 + seen_us,
+        .seen_us = seen_us,
+        .live = seen_us <= cli->conf.value.gateway_live_limit,
+        .trouble = db_text(rows, row, 9),
+    };
+}
+
+static void judge(const struct cli *cli, const struct gateway *g, struct buf *out)
+{
+    char age[32];
+
+    if (!g->live) {
+        clock_age_text(age, sizeof age, g->seen_us);
+        attention(out,
+                  "gateway %s was last seen %s ago; if it is gone for good: 'rollcall status "
+                  "--forget %s'",
+                  g->name, age, g->name);
+    } else if (g->age_us < 0)
+        attention(out, "gateway %s has not loaded the roll yet: it accepts nobody", g->name);
+    else if (g->age_us > cli->conf.value.stale_limit) {
+        clock_age_text(age, sizeof age, g->age_us);
+        attention(out, "gateway %s has data of %s ago: unknown recipients get 450", g->name, age);
+    }
+    if (g->trouble[0] != '\0')
+        attention(out, "gateway %s: %s", g->name, g->trouble);
+}
+
+static const char gateways_sql[] =
+    "select g.name, g.version, greatest(c.version - g.version, 0), g.age_ms, " SQL_AGE(
+        "g.seen_at") ", g.recipients, g.answers, g.refused, g.deferred, g.trouble, g.program"
+                     " from gateway g, roll_clock c order by g.name";
+
+static bool put_gateways(struct cli *cli, struct buf *todo, struct err *err)
+{
+    static const char *const columns[] = {"gateway", "live",       "version", "behind",  "data_age",
+                                          "seen",    "recipients", "answers", "refused", "deferred",
+                                          "program", "trouble",    NULL};
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(cli->db, &rows, gateways_sql, DB_NO_VALUES, err))
+        return false;
+    out_section(cli->out, "gateways", NULL, OUT_TABLE, columns);
+    for (size_t i = 0; i < db_rows(rows); i++) {
+        struct gateway g = gateway_of(cli, rows, i);
+        out_text(cli->out, g.name);
+        out_bool(cli->out, g.live);
+        out_int(cli->out, g.version);
+        out_int(cli->out, g.behind);
+        out_age(cli->out, g.age_us);
+        out_age(cli->out, g.seen_us);
+        for (int c = 5; c < 9; c++)
+            out_int(cli->out, db_int(rows, i, c));
+        out_text(cli->out, db_text(rows, i, 10));
+        out_text(cli->out, g.trouble);
+        judge(cli, &g, todo);
+    }
+    if (db_rows(rows) == 0)
+        attention(todo, "no gateway follows: start rollcall-policyd on the gateways");
+    return true;
+}
+
+static bool put_held(struct cli *cli, struct buf *todo, struct err *err)
+{
+    static const char *const columns[] = {"changeset", "customer", "mode", "source", "actor",
+                                          "created",   "removes",  "note", NULL};
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(cli->db, &rows,
+                  "select c.id, coalesce(k.name, ''), c.mode, c.source, c.actor, " SQL_TIME(
+                      "c.created_at") ", c.removed, c.note from changeset c"
+                                      " left join customer k on k.id = c.customer_id where c.state "
+                                      "= 'held'"
+                                      " order by c.id limit 1000",
+                  DB_NO_VALUES, err))
+        return false;
+    out_section(cli->out, "held", db_rows(rows) > 0 ? "held changesets" : NULL, OUT_TABLE, columns);
+    for (size_t i = 0; i < db_rows(rows); i++)
+        for (int c = 0; c < 8; c++) {
+            if (c == 0 || c == 6)
+                out_int(cli->out, db_int(rows, i, c));
+            else
+                out_text(cli->out, db_text(rows, i, c));
+        }
+    if (db_rows(rows) > 0)
+        attention(todo, "changeset %s waits: 'rollcall change show %s', then approve or reject",
+                  db_text(rows, 0, 0), db_text(rows, 0, 0));
+    return true;
+}
+
+static bool put_head(struct cli *cli, struct err *err)
+{
+    static const char *const columns[] = {"database", "primary", "roll_version",
+                                          "changed",  "domains", NULL};
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(cli->db, &rows,
+                  "select not pg_is_in_recovery(), c.version,"
+                  " (select " SQL_TIME(
+                      "coalesce(s.decided_at, s.created_at)") " from changeset s"
+                                                              "   where s.version = c.version),"
+                                                              " (select count(*) from domain where "
+                                                              "state = 'active') from roll_clock c",
+                  DB_NO_VALUES, err))
+        return false;
+    out_section(cli->out, NULL, NULL, OUT_HEAD, columns);
+    out_text(cli->out, db_host(cli->db));
+    out_bool(cli->out, db_bool(rows, 0, 0));
+    out_int(cli->out, db_int(rows, 0, 1));
+    out_text(cli->out, db_null(rows, 0, 2) ? NULL : db_text(rows, 0, 2));
+    out_int(cli->out, db_int(rows, 0, 3));
+    return true;
+}
+
+static bool forget(struct cli *cli, const char *name, struct err *err)
+{
+    int64_t touched;
+
+    if (!cli_write(cli, err) ||
+        !db_exec(cli->db, "delete from gateway where name = $1", DB_VALUES(name), &touched, err))
+        return false;
+    if (touched == 0)
+        return err_set(err, ERR_DATA, "there is no gateway '%s'; 'rollcall status'", name);
+    cli_say(cli, "gateway %s forgotten", name);
+    if (cli->json) {
+        static const char *const columns[] = {"forgotten", NULL};
+        out_section(cli->out, NULL, NULL, OUT_HEAD, columns);
+        out_text(cli->out, name);
+    }
+    return true;
+}
+
+bool cmd_status(struct cli *cli, struct err *err)
+{
+    static const char *const people[] = {"attention", NULL}, *const json[] = {"text", NULL};
+    const char *name = cli_value(cli, "forget");
+    BUF_AUTO todo = {0};
+
+    if (name != NULL)
+        return forget(cli, name, err);
+    buf_text(&todo, "");
+    if (!cli_read(cli, err) ||
+        !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
+        !put_head(cli, err) || !put_gateways(cli, &todo, err) || !put_held(cli, &todo, err) ||
+        !db_script(cli->db, "commit", err))
+        return false;
+    out_section(cli->out, "attention", NULL, OUT_TABLE, cli->json ? json : people);
+    for (struct span rest = span_text(todo.at), line;
+         todo.len > 0 && span_next(&rest, '\n', &line);) {
+        STR_AUTO text = mem_span(line);
+        out_text(cli->out, text);
+    }
+    cli->exit_code = todo.len > 0 ? ERR_OTHER : 0;
+    return true;
+}

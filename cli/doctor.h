@@ -1,0 +1,78 @@
+/*
+ * doctor - what the checks of `rollcall doctor` share
+ *
+ * A check is a row of the table in cmd_doctor.c. It tells any number of findings; what is not ok
+ * says what to put where. Checks run in the order of the table, and later ones use what earlier
+ * ones found.
+ */
+#ifndef ROLLCALL_DOCTOR_H
+#define ROLLCALL_DOCTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cli/cli.h"
+#include "cli/postfix.h"
+#include "cli/spawn.h"
+
+enum finding_level { FINDING_OK, FINDING_SKIPPED, FINDING_WARNING, FINDING_BAD };
+
+struct finding {
+    const char *check;
+    enum finding_level level;
+    char text[512];
+    char remedy[768]; /* "" when ok or skipped */
+};
+enum { FINDINGS_MAX = 300, SOCKETS_MAX = 32 };
+
+struct doctor {
+    struct cli *cli;
+    const char *check; /* the row that runs */
+    struct finding findings[FINDINGS_MAX];
+    size_t count;
+
+    bool database;                            /* reachable, with this program's tables */
+    struct buf served;                        /* names of served domains, one a line, sorted */
+    int64_t asking;                           /* how many of them ask the customer's server */
+    struct conf_address sockets[SOCKETS_MAX]; /* policy_listen */
+    size_t socket_count;
+    struct spawn_output main_cf, master_cf;
+    bool postfix;                     /* both could be read */
+    struct span endpoint;             /* of check_policy_service in main.cf, once found */
+    const struct conf_address *asked; /* which of the sockets that is; NULL: none */
+    uid_t mail_user;
+    gid_t mail_groups[64];
+    int mail_group_count; /* 0: the user is not known */
+};
+
+void doctor_ok(struct doctor *d, const char *format, ...) PRINTF_LIKE(2, 3);
+void doctor_skip(struct doctor *d, const char *format, ...) PRINTF_LIKE(2, 3);
+void doctor_warn(struct doctor *d, const char *remedy, const char *format, ...) PRINTF_LIKE(3, 4);
+void doctor_bad(struct doctor *d, const char *remedy, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* doctor_database.c */
+void check_database(struct doctor *d);
+void check_schema(struct doctor *d);
+void check_rights(struct doctor *d);
+void check_gateway(struct doctor *d);
+/* doctor_daemon.c */
+void check_replica(struct doctor *d);
+void check_sockets(struct doctor *d);
+/* doctor_postfix.c */
+void check_postfix(struct doctor *d);
+void check_policy_service(struct doctor *d);
+void check_permissions(struct doctor *d);
+void check_services(struct doctor *d);
+/* doctor_relay.c */
+void check_parent_domains(struct doctor *d);
+void check_verification(struct doctor *d);
+void check_relay_domains(struct doctor *d);
+
+/* A value of main.cf; empty when postconf does not know it. */
+struct span doctor_main_cf(const struct doctor *d, const char *name);
+/* A span as printf's %.*s takes it. */
+#define SPAN_ARGS(s) (int)(s).len, (s).at
+
+#endif

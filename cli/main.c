@@ -1,0 +1,184 @@
+/*
+ * rollcall - the administrator's command line: the table of commands, and what runs one
+ *
+ * Options, settings, the command's function, the exit code: 0 done, 64 usage, 65 bad data, 75 try
+ * again, 78 configuration, 1 anything else.
+ */
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cmd.h"
+#include "lib/clock.h"
+#include "lib/str.h"
+
+#define WAIT_FALLBACK (10 * CLOCK_SECOND)
+#define WAIT_MOST     (3600 * CLOCK_SECOND)
+
+#define OPTION_WAIT                                                                                \
+    {"wait", NULL, false, "return when every live gateway has it, and tell after how long"},       \
+    {                                                                                              \
+        "timeout", "TIME", false, "with --wait: at most so long (10s); beyond it exit 75"          \
+    }
+#define OPTION_CUSTOMER                                                                            \
+    {                                                                                              \
+        "customer", "NAME", false, "of that customer"                                              \
+    }
+#define OPTION_LIKE                                                                                \
+    {                                                                                              \
+        "like", "TEXT", false, "with that fragment in the name"                                    \
+    }
+#define OPTIONS_END                                                                                \
+    {                                                                                              \
+        NULL, NULL, false, NULL                                                                    \
+    }
+
+static const struct cli_option wait_options[] = {OPTION_WAIT, OPTIONS_END};
+static const struct cli_option domain_list_options[] = {OPTION_CUSTOMER, OPTION_LIKE, OPTIONS_END};
+static const struct cli_option domain_remove_options[] = {
+    {"with-users", NULL, false, "with all its recipients"}, OPTION_WAIT, OPTIONS_END};
+static const struct cli_option user_list_options[] = {
+    {"domain", "NAME", false, "of that domain"},
+    OPTION_CUSTOMER,
+    {"state", "STATE", false, "active, disabled or retired"},
+    {"like", "TEXT", false, "with that fragment in the primary address or the name"},
+    {"limit", "NUMBER", false, "at most so many"},
+    OPTIONS_END};
+static const struct cli_option status_options[] = {
+    {"forget", "GATEWAY", false, "take a gateway that is gone for good off the list"}, OPTIONS_END};
+static const struct cli_option config_options[] = {
+    {"n", NULL, false, "only what is set"},
+    {"d", NULL, false, "the defaults"},
+    {"h", NULL, false, "the values without their names"},
+    {"source", NULL, false, "where each value comes from: FILE:LINE, -o, or the default"},
+    {"template", NULL, false, "the commented settings file with every default"},
+    OPTIONS_END};
+
+/* The first line of each help stands in the list of commands. */
+const struct command commands[] = {
+    {"db init", cmd_db_init, "", 0, 0, NULL, false,
+     "make the tables and roles in the empty database that the setting names\n"
+     "The database itself is made before, with createdb. Where the tables are already there,\n"
+     "nothing is done."},
+    {"db upgrade", cmd_db_upgrade, "", 0, 0, NULL, false,
+     "bring the tables to this program's version\n"
+     "Each migration is one transaction. A database that is newer than the program is refused."},
+    {"db status", cmd_db_status, "", 0, 0, NULL, false,
+     "where the database is, its version and its size\n"
+     "Exit code 78 when its version is not this program's."},
+    {"db purge", cmd_db_purge, "", 0, 0, NULL, false,
+     "forget what was removed longer ago than tombstone_life\n"
+     "Only what every live gateway has passed. For a daily timer."},
+    {"customer add", cmd_customer_add, "NAME", 1, 1, NULL, false, "add a customer"},
+    {"customer list", cmd_customer_list, "", 0, 0, NULL, false,
+     "list customers with the number of their domains and users"},
+    {"customer show", cmd_customer_show, "NAME", 1, 1, NULL, false,
+     "show a customer and its domains"},
+    {"customer remove", cmd_customer_remove, "NAME", 1, 1, NULL, false,
+     "remove a customer\nRefused while it has domains."},
+    {"domain add", cmd_domain_add, "NAME…", 1, CLI_MANY, wait_options, true,
+     "serve domains of a customer (--customer is needed)\n"
+     "All of them in one changeset, or none. A new domain has an empty list that does not count\n"
+     "as complete until users are added or it is set --loaded."},
+    {"domain set", cmd_domain_set, "NAME…", 1, CLI_MANY, wait_options, true,
+     "change settings of domains\nAll of them in one changeset, or none."},
+    {"domain show", cmd_domain_show, "NAME…", 1, CLI_MANY, NULL, false,
+     "show domains with all their settings"},
+    {"domain list", cmd_domain_list, "", 0, 0, domain_list_options, false, "list served domains"},
+    {"domain remove", cmd_domain_remove, "NAME…", 1, CLI_MANY, domain_remove_options, false,
+     "serve domains no longer\n"
+     "Take them out of Postfix's relay_domains first: until the tombstone is purged their mail\n"
+     "gets 450. Refused while they have recipients, unless --with-users."},
+    {"user show", cmd_user_show, "ADDRESS", 1, 1, NULL, false,
+     "show the user who has an address, with all addresses and who put them there"},
+    {"user list", cmd_user_list, "", 0, 0, user_list_options, false,
+     "list users and group addresses"},
+    {"explain", cmd_explain, "ADDRESS|CODE", 1, 1, NULL, false,
+     "why an address is accepted or refused, here and on each gateway\n"
+     "The verdict is that of the daemon's own code on the facts in PostgreSQL; then what each\n"
+     "gateway answers, given how old its data is. CODE is the word in parentheses at the end of\n"
+     "a refusal, like unlisted: told what it means."},
+    {"status", cmd_status, "", 0, 0, status_options, false,
+     "gateways, how far behind they are, and changes that wait for a decision\n"
+     "Exit code 1 when something needs attention."},
+    {"config", cmd_config, "[NAME…]", 0, CLI_MANY, config_options, false,
+     "print the settings, as postconf does for Postfix\n"
+     "A password in the setting database is not shown."},
+    {"doctor", cmd_doctor, "", 0, 0, NULL, false,
+     "check settings, database, replica, sockets and Postfix, and say what to put there\n"
+     "Run it as root on a gateway. Exit code 1 when a check is bad."},
+};
+const size_t command_count = sizeof commands / sizeof commands[0];
+
+/* Who asks: behind sudo whoever called it. */
+static const char *login_name(void)
+{
+    const char *behind = getuid() == 0 ? getenv("SUDO_USER") : NULL;
+    const struct passwd *entry = getpwuid(getuid());
+    static char name[200];
+
+    if (behind != NULL && behind[0] != '\0')
+        str_printable(name, sizeof name, behind, strnlen(behind, sizeof name - 1));
+    else if (entry != NULL)
+        snprintf(name, sizeof name, "%s", entry->pw_name);
+    else
+        snprintf(name, sizeof name, "uid %ld", (long)getuid());
+    return name;
+}
+
+static bool read_timeout(struct cli *cli, struct err *err)
+{
+    const char *limit = cli_value(cli, "timeout");
+
+    cli->wait_us = WAIT_FALLBACK;
+    if (limit == NULL)
+        return true;
+    if (!cli_flag(cli, "wait"))
+        return err_set(err, ERR_USAGE, "--timeout goes with --wait");
+    return (conf_parse_time(span_text(limit), &cli->wait_us) && cli->wait_us > 0 &&
+            cli->wait_us <= WAIT_MOST) ||
+           err_set(err, ERR_USAGE, "--timeout %s: not a time of up to 1h, like 500ms or 10s",
+                   limit);
+}
+
+static bool run_command(struct cli *cli, struct err *err)
+{
+    if (!read_timeout(cli, err) ||
+        !conf_load(&cli->conf, cli->file, cli->overrides, cli->override_count, err))
+        return false;
+    cli->out = out_open(stdout, cli->json);
+    cli->actor = login_name();
+    bool fine = cli->command->run(cli, err);
+    db_close(&cli->db);
+    if (!out_close(&cli->out) && fine)
+        fine = err_set(err, ERR_OTHER, "the output could not be written");
+    conf_free(&cli->conf);
+    return fine;
+}
+
+static bool run(struct cli *cli, int argc, char **argv, struct err *err)
+{
+    if (!args_parse(cli, argc, argv, err))
+        return false;
+    if (cli->help)
+        return args_help(cli, err);
+    if (!cli->version)
+        return run_command(cli, err);
+    printf("rollcall %s\n", ROLLCALL_VERSION);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = {0};
+    struct err err = {0};
+
+    bool fine = run(&cli, argc, argv, &err);
+    args_free(&cli);
+    if (fine)
+        return cli.exit_code;
+    cli_warn("%s", err.text);
+    return err.class == ERR_NONE ? ERR_OTHER : (int)err.class;
+}

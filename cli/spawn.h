@@ -1,0 +1,28 @@
+/*
+ * spawn - runs a program of the system and reads what it prints, with a deadline and a cap
+ */
+#ifndef ROLLCALL_SPAWN_H
+#define ROLLCALL_SPAWN_H
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+
+enum { SPAWN_OUTPUT_MAX = 16 << 20, SPAWN_SECONDS = 20 };
+
+struct spawn_output {
+    struct buf out, errors;
+    int code; /* exit code; 128 + the signal's number */
+};
+
+/*
+ * Looks for argv[0] in /usr/sbin, then in PATH; `input` becomes its standard input. False when it
+ * cannot be started, prints more than SPAWN_OUTPUT_MAX or takes longer than SPAWN_SECONDS. Release
+ * with spawn_output_free.
+ */
+bool spawn_run(const char *const *argv, struct span input, struct spawn_output *output,
+               struct err *err) MUST_CHECK;
+void spawn_output_free(struct spawn_output *output);
+
+#endif
