@@ -16,7 +16,7 @@
 #include "policyd/settings.h"
 
 static const int64_t CONNECT_PAUSE_LEAST = CLOCK_SECOND / 10;
-static const int64_t CONNECT_PAUSE_MOST = 5 * CLOCK_SECOND;
+static const int64_t CONNECT_PAUSE_MOST = 2 * CLOCK_SECOND;
 
 struct follower {
     struct follower_options options;

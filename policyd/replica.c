@@ -323,6 +323,11 @@ bool replica_open(struct replica **out, const struct replica_options *options, s
     return true;
 }
 
+static bool same_position(const struct replica_position *a, const struct replica_position *b)
+{
+    return a->version == b->version && memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0;
+}
+
 static void save_confirmation(struct replica *r)
 {
     int64_t age = replica_age_us(r, clock_elapsed_us());
@@ -341,6 +346,8 @@ static void save_confirmation(struct replica *r)
     kv_abort(&txn);
     if (outcome != KV_DONE)
         replica_disk_trouble(r, outcome, &err);
+    else if (same_position(&r->disk.position, &r->position) && r->disk.pending.version == 0)
+        r->disk_behind = r->disk_restarted = false; /* nothing was missed while it failed */
 }
 
 void replica_close(struct replica **replica)

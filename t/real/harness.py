@@ -426,6 +426,7 @@ class PolicyClient:
 
 class Policyd:
     """The daemon in the foreground, READY=1 waited for as systemd does."""
+    program = BUILD / "bin/rollcall-policyd"
 
     def __init__(self, owner, options=(), as_root=False, name="policyd"):
         self.owner, self.options, self.as_root, self.process = owner, list(options), as_root, None
@@ -445,7 +446,7 @@ class Policyd:
         user = {} if self.as_root else as_user(POLICY_USER)
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                [BUILD / "bin/rollcall-policyd", "-c", self.owner.conf, *self.options], stdout=log, stderr=log,
+                [self.program, "-c", self.owner.conf, *self.options], stdout=log, stderr=log,
                 cwd="/", env=self.owner.environment(NOTIFY_SOCKET=self.notify_path), preexec_fn=die_with_parent, **user)
         if wait:
             self.wait_notified("READY=1", deadline)
