@@ -102,8 +102,8 @@ static domain_slot *name_slot(const struct domains *domains, const struct block 
     for (;; i = (i + 1) & (block->slots - 1)) {
         const struct domain_record *record =
             atomic_load_explicit(&block->by_name[i], memory_order_acquire);
-        if (record == NULL ||
-            (record->name_len == name.len && memcmp(record->name, name.at, name.len) == 0))
+        if (record == NULL || (record != &gone && record->name_len == name.len &&
+                               memcmp(record->name, name.at, name.len) == 0))
             return &block->by_name[i];
     }
 }
@@ -115,7 +115,7 @@ static domain_slot *id_slot(const struct block *block, int32_t id)
     for (;; i = (i + 1) & (block->slots - 1)) {
         const struct domain_record *record =
             atomic_load_explicit(&block->by_id[i], memory_order_acquire);
-        if (record == NULL || record->id == id)
+        if (record == NULL || (record != &gone && record->id == id))
             return &block->by_id[i];
     }
 }
@@ -157,6 +157,15 @@ static struct block *grow(struct domains *domains)
     return fresh;
 }
 
+/* Unless the number is another's by now. */
+static void forget_id(struct block *block, const struct domain_record *record)
+{
+    domain_slot *slot = id_slot(block, record->id);
+
+    if (record->id != 0 && atomic_load(slot) == record)
+        atomic_store_explicit(slot, &gone, memory_order_release);
+}
+
 void domains_set(struct domains *domains, const struct domain_record *record)
 {
     struct block *block = atomic_load(&domains->block);
@@ -173,8 +182,7 @@ void domains_set(struct domains *domains, const struct domain_record *record)
         atomic_fetch_add(&domains->count, 1);
     } else if (old->id != record->id) {
         domains->used++; /* a restored database numbered anew */
-        if (old->id != 0)
-            atomic_store_explicit(id_slot(block, old->id), &gone, memory_order_release);
+        forget_id(block, old);
     }
     if (record->id != 0)
         atomic_store_explicit(id_slot(block, record->id), copy, memory_order_release);
@@ -192,8 +200,7 @@ void domains_remove(struct domains *domains, const struct domain_record *record)
     if (old == NULL)
         return;
     atomic_store_explicit(slot, &gone, memory_order_release);
-    if (old->id != 0)
-        atomic_store_explicit(id_slot(block, old->id), &gone, memory_order_release);
+    forget_id(block, old);
     atomic_fetch_sub(&domains->count, 1);
     epoch_retire(domains->epoch, (void *)(uintptr_t)old, 0, record_release);
 }
