@@ -180,6 +180,20 @@ static void tell(const struct answerer *a, const struct request *r, const struct
                   SHOWN(r->client_address));
 }
 
+static const struct answer_words *words_of(struct answerer *a, const struct verdict *v)
+{
+    if (a->worded_for != a->settings.number)
+        memset(a->words, 0, sizeof a->words);
+    a->worded_for = a->settings.number;
+    struct answer_words *words = &a->words[v->action][v->rule];
+    if (words->len == 0) {
+        struct verdict_texts texts = {a->settings.unknown_text, a->settings.unsure_text,
+                                      a->settings.subdomain_text};
+        words->len = verdict_write(v, &texts, words->text, sizeof words->text);
+    }
+    return words;
+}
+
 size_t answer(struct answerer *a, const struct request *request, int64_t now_us, char *out)
 {
     struct verdict_question q = {.decides = decides(request),
@@ -197,7 +211,7 @@ size_t answer(struct answerer *a, const struct request *request, int64_t now_us,
     struct verdict v = verdict(&q);
     count(a, &v);
     tell(a, request, &v);
-    struct verdict_texts texts = {a->settings.unknown_text, a->settings.unsure_text,
-                                  a->settings.subdomain_text};
-    return verdict_write(&v, &texts, out, ANSWER_MAX);
+    const struct answer_words *words = words_of(a, &v);
+    memcpy(out, words->text, words->len);
+    return words->len;
 }

@@ -23,10 +23,18 @@ struct answer_counters {
     _Atomic uint64_t shadowed;
 };
 
+/* An answer in its words, which only change with the settings. */
+struct answer_words {
+    size_t len; /* 0: not worded yet */
+    char text[ANSWER_MAX];
+};
+
 struct answerer {
     struct replica *replica;
     size_t reader; /* this worker's number among the replica's readers */
     struct settings settings;
+    unsigned worded_for; /* settings.number that `words` are made from */
+    struct answer_words words[ANSWER_ACTIONS][RULES];
     struct answer_counters counters;
 };
 

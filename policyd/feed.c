@@ -1,6 +1,7 @@
 /* feed - see feed.h */
 #include "policyd/feed.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -23,7 +24,11 @@ const char FEED_HEADER[] =
     "select r.domain_id, r.local_part, case r.state when 'disabled' then 1 else 0 end,"            \
     " r.verified_on - date '1970-01-01', floor(extract(epoch from r.refused_at) / 3600)::int"      \
     " from recipient r"
-#define NEWER " where r.changed_by in (select id from changeset where version > $1::bigint)"
+/* Nothing of a history that is not ours: the server itself compares the uuid. */
+#define NEWER_CHANGESETS                                                                           \
+    "(select id from changeset where version > $1::bigint"                                         \
+    " and exists (select from changeset where version = $1::bigint and uuid = $2::uuid))"
+#define NEWER " where r.changed_by in " NEWER_CHANGESETS
 
 const char FEED_RECIPIENTS[] = RECIPIENT_COLUMNS NEWER " and r.state in ('active', 'disabled')";
 const char FEED_LEFT[] = RECIPIENT_COLUMNS NEWER " and r.state in ('retired', 'removed')";
@@ -62,6 +67,12 @@ static bool read_uuid(struct span text, uint8_t uuid[16])
         digits++;
     }
     return digits == 32;
+}
+
+void feed_uuid_text(char out[FEED_UUID_TEXT], const uint8_t uuid[16])
+{
+    for (size_t i = 0; i < 16; i++)
+        snprintf(out + 2 * i, 3, "%02x", uuid[i]);
 }
 
 bool feed_header(const struct db_result *row, size_t at, struct feed_header *h, struct err *err)

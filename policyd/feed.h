@@ -38,7 +38,14 @@ enum feed_decision {
 };
 enum feed_decision feed_decide(const struct replica_from *from, const struct feed_header *header);
 
-/* $1: version of our position. Recipients that are accepted or disabled; that left; domains. */
+/* A uuid as a parameter: 32 digits. */
+enum { FEED_UUID_TEXT = 33 };
+void feed_uuid_text(char out[FEED_UUID_TEXT], const uint8_t uuid[16]);
+
+/*
+ * $1: version of our position, $2: its uuid. Recipients that are accepted or disabled; that left;
+ * domains. No rows when the server does not know that position.
+ */
 extern const char FEED_RECIPIENTS[], FEED_LEFT[], FEED_DOMAINS[];
 /* All of them; domains as a query, recipients as COPY lines in key order. */
 extern const char FEED_ALL_DOMAINS[], FEED_COPY_RECIPIENTS[];

@@ -215,7 +215,7 @@ static bool take_row(void *context, size_t statement, const struct db_result *ro
     if (statement == ST_HEADER)
         return take_header(reading, row, err);
     if (reading->decision != FEED_CHANGES)
-        return true; /* rows of a history that is not ours */
+        return true; /* purged tombstones: the rows alone do not help */
     if (statement == ST_DOMAINS)
         return take_domain(reading, row, err);
     return take_recipient(reading, row, statement == ST_LEFT, err);
@@ -224,19 +224,20 @@ static bool take_row(void *context, size_t statement, const struct db_result *ro
 /* All in one round trip and one snapshot; in the order in which readers may see it. */
 static bool read_changes(struct reading *reading, struct err *err)
 {
-    char version[24], pending[24];
-    const char *const values[] = {version, pending};
+    char version[24], pending[24], uuid[FEED_UUID_TEXT];
+    const char *const points[] = {version, pending}, *const point[] = {version, uuid};
     const struct db_statement statements[] = {
         [ST_BEGIN] = {"begin isolation level repeatable read read only", NULL, 0},
-        [ST_HEADER] = {FEED_HEADER, values, 2},
-        [ST_RECIPIENTS] = {FEED_RECIPIENTS, values, 1},
-        [ST_DOMAINS] = {FEED_DOMAINS, values, 1},
-        [ST_LEFT] = {FEED_LEFT, values, 1},
+        [ST_HEADER] = {FEED_HEADER, points, 2},
+        [ST_RECIPIENTS] = {FEED_RECIPIENTS, point, 2},
+        [ST_DOMAINS] = {FEED_DOMAINS, point, 2},
+        [ST_LEFT] = {FEED_LEFT, point, 2},
         [ST_COMMIT] = {"commit", NULL, 0},
     };
 
     snprintf(version, sizeof version, "%lld", (long long)reading->from.position.version);
     snprintf(pending, sizeof pending, "%lld", (long long)reading->from.pending.version);
+    feed_uuid_text(uuid, reading->from.position.uuid);
     return db_pipeline(reading->follower->db, statements, sizeof statements / sizeof statements[0],
                        take_row, reading, err);
 }
@@ -288,7 +289,11 @@ static bool follow(struct follower *f, struct err *err)
         .follower = f, .begun_us = clock_elapsed_us(), .decision = FEED_EMPTY};
 
     reading.from = replica_from(f->options.replica, reading.begun_us);
-    if (!read_changes(&reading, err)) {
+    if (reading.from.load) {
+        if (!load_header(&reading, err))
+            return false;
+        reading.decision = feed_decide(&reading.from, &reading.header);
+    } else if (!read_changes(&reading, err)) {
         replica_batch_abort(f->options.replica);
         return false;
     }

@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/db.h"
 #include "lib/log.h"
+#include "policyd/feed.h"
 #include "policyd/settings.h"
 
 static const int64_t RETRY_MOST = 5 * CLOCK_SECOND;
@@ -47,23 +48,17 @@ static const char *number(char out[NUMBER], uint64_t value)
     return out;
 }
 
-static void uuid_text(char out[33], const uint8_t uuid[16])
-{
-    for (size_t i = 0; i < 16; i++)
-        snprintf(out + 2 * i, 3, "%02x", uuid[i]);
-}
-
 static bool write_row(struct gateway *g, struct err *err)
 {
     const struct policy *p = g->options.policy;
     struct replica_figures f;
-    char uuid[33], version[NUMBER], domains[NUMBER], recipients[NUMBER], age[NUMBER],
+    char uuid[FEED_UUID_TEXT], version[NUMBER], domains[NUMBER], recipients[NUMBER], age[NUMBER],
         answers[NUMBER], refused[NUMBER], deferred[NUMBER];
     uint64_t sums[ANSWER_ACTIONS], all = 0;
 
     replica_figures(g->options.replica, &f);
     int64_t age_us = replica_age_us(g->options.replica, clock_elapsed_us());
-    uuid_text(uuid, f.position.uuid);
+    feed_uuid_text(uuid, f.position.uuid);
     for (size_t i = 0; i < ANSWER_ACTIONS; i++)
         all += sums[i] = policy_action_total(p, i);
     return db_exec(g->db, UPSERT,

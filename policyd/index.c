@@ -1,8 +1,8 @@
 /*
  * index - see index.h
  *
- * 1024 shards by the hash's top bits, each an open-addressing table of whole pages with linear
- * probing, so that growing replaces a thousandth of the memory at a time and the load stays between
+ * 256 shards by the hash's top bits, each an open-addressing table of whole pages with linear
+ * probing, so that growing replaces a small part of the memory at a time and the load stays between
  * 3/4 and 7/8. A slot is one atomic word: fingerprint (52 bits), when (9), state (3). Where probing
  * starts is told by the fingerprint itself, so that a shard can be rebuilt without the keys. A
  * deleted slot keeps readers' probes going and is used again.
@@ -17,7 +17,7 @@
 #include "lib/secret.h"
 
 enum {
-    SHARD_BITS = 10,
+    SHARD_BITS = 8,
     SHARDS = 1 << SHARD_BITS,
     PAGE = 4096,
     STATE_BITS = 3,

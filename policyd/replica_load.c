@@ -24,6 +24,7 @@ void replica_load_begin(struct replica *r)
     r->loading = replica_generation_new(r);
     atomic_store(&r->loading->index, index_new(NULL, r->counted.recipients, r->key));
     r->load_recipients = 0;
+    r->load_seconds = clock_wall_us() / CLOCK_SECOND;
     r->load_generation = r->disk.generation + 1;
     if (r->kv == NULL)
         return;
@@ -46,7 +47,7 @@ void replica_load_recipient(struct replica *r, int32_t domain_id, struct span lo
     struct err err;
 
     index_set(atomic_load_explicit(&r->loading->index, memory_order_relaxed), k,
-              replica_entry(recipient, clock_wall_us() / CLOCK_SECOND));
+              replica_entry(recipient, r->load_seconds));
     r->load_recipients++;
     if (r->load == NULL)
         return;

@@ -59,6 +59,7 @@ struct replica {
     struct kv_load *load;               /* NULL: memory only */
     uint32_t load_generation;
     uint64_t load_recipients;
+    int64_t load_seconds; /* wall time of its begin: what stamps are compared with */
 
     int64_t confirmation_saved_at, swept_at;
 
