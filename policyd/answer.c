@@ -88,35 +88,34 @@ static void entry_facts(struct recipient_facts *facts, enum lookup lookup, struc
         facts->refused_age_us = stamp_age_us(entry.when, HOUR);
 }
 
-/* What cannot be normalised is on nobody's roll. */
-static enum lookup look_up(const struct replica_generation *generation,
-                           const struct domain_record *domain, struct span local,
-                           struct index_entry *entry)
+/* False: what cannot be normalised is on nobody's roll. */
+static bool probe(const struct replica_generation *generation, const struct domain_record *domain,
+                  struct span local, struct replica_probe *out)
 {
     char normal[ADDR_LOCAL_MAX + 1];
     size_t len;
 
-    *entry = (struct index_entry){INDEX_ABSENT, 0};
     if (!addr_normal_local(local, !domain->case_sensitive, normal, &len))
-        return LOOKUP_ABSENT;
-    return replica_find(generation, domain->id, span_of(normal, len), entry);
+        return false;
+    replica_probe(generation, domain->id, span_of(normal, len), out);
+    return true;
 }
 
 /* Exactly as asked first, then without the tag. */
 static void recipient_facts(struct recipient_facts *facts,
-                            const struct replica_generation *generation, const struct standing *s,
-                            struct span local)
+                            const struct replica_generation *generation,
+                            const struct answer_pending *p)
 {
-    struct index_entry entry, base_entry;
-    struct span base;
+    struct index_entry entry = {INDEX_ABSENT, 0}, base_entry;
+    struct replica_probe base_probe;
+    enum lookup lookup = LOOKUP_ABSENT;
+    struct span local = p->question.local, base;
 
-    if (s->broken) {
-        facts->lookup = LOOKUP_FAILED;
-        return;
-    }
-    enum lookup lookup = look_up(generation, s->record, local, &entry);
-    if (lookup == LOOKUP_ABSENT && addr_without_tag(local, s->record->delimiter, &base)) {
-        enum lookup base_lookup = look_up(generation, s->record, base, &base_entry);
+    if (p->probing)
+        lookup = replica_find(generation, &p->probe, &entry);
+    if (lookup == LOOKUP_ABSENT && addr_without_tag(local, p->domain->delimiter, &base) &&
+        probe(generation, p->domain, base, &base_probe)) {
+        enum lookup base_lookup = replica_find(generation, &base_probe, &base_entry);
         if (base_lookup != LOOKUP_ABSENT) {
             facts->without_tag = true;
             lookup = base_lookup;
@@ -132,23 +131,24 @@ static bool decides(const struct request *r)
            (span_equals(r->protocol_state, "RCPT") || span_equals(r->protocol_state, "VRFY"));
 }
 
-static void gather(struct answerer *a, const struct replica_generation *generation,
-                   const struct request *request, int64_t now_us, struct verdict_question *q)
+/* The domain's facts, and where the recipient's will be found. */
+static void gather(struct answerer *a, struct answer_pending *p, int64_t now_us)
 {
-    struct addr_asked asked;
+    struct verdict_question *q = &p->question;
     struct standing standing = {DOMAIN_FOREIGN, NULL, false};
+    struct addr_asked asked;
 
-    q->list_present = generation != NULL;
-    if (generation == NULL)
-        return;
     q->list_age_us = replica_age_us(a->replica, now_us);
-    if (addr_split_asked(request->recipient, &asked)) {
+    if (addr_split_asked(p->request.recipient, &asked)) {
         q->local = asked.local;
-        standing = find_standing(generation->domains, span_of(asked.domain, asked.domain_len));
+        standing = find_standing(a->generation->domains, span_of(asked.domain, asked.domain_len));
     }
     domain_facts(&q->domain, &standing, &a->settings);
-    if (standing.standing == DOMAIN_SERVED)
-        recipient_facts(&q->recipient, generation, &standing, asked.local);
+    if (standing.standing != DOMAIN_SERVED)
+        return;
+    p->domain = standing.record;
+    p->broken = standing.broken;
+    p->probing = !standing.broken && probe(a->generation, p->domain, q->local, &p->probe);
 }
 
 static void count(struct answerer *a, const struct verdict *v)
@@ -194,23 +194,42 @@ static const struct answer_words *words_of(struct answerer *a, const struct verd
     return words;
 }
 
-size_t answer(struct answerer *a, const struct request *request, int64_t now_us, char *out)
+void answer_enter(struct answerer *a)
 {
-    struct verdict_question q = {.decides = decides(request),
-                                 .recipient = {.verified_age_us = -1, .refused_age_us = -1}};
-
     settings_refresh(&a->settings);
-    q.accept_abuse = a->settings.accept_abuse;
-    q.verified_for_us = a->settings.verified_for_us;
-    q.refused_for_us = a->settings.refused_for_us;
-    if (q.decides) {
-        const struct replica_generation *generation = replica_enter(a->replica, a->reader);
-        gather(a, generation, request, now_us, &q);
-        replica_leave(a->replica, a->reader);
-    }
-    struct verdict v = verdict(&q);
+    a->generation = replica_enter(a->replica, a->reader);
+}
+
+void answer_leave(struct answerer *a)
+{
+    a->generation = NULL;
+    replica_leave(a->replica, a->reader);
+}
+
+void answer_look(struct answerer *a, struct answer_pending *p, int64_t now_us)
+{
+    p->domain = NULL;
+    p->question = (struct verdict_question){
+        .decides = decides(&p->request),
+        .recipient = {.verified_age_us = -1, .refused_age_us = -1},
+        .list_present = a->generation != NULL,
+        .accept_abuse = a->settings.accept_abuse,
+        .verified_for_us = a->settings.verified_for_us,
+        .refused_for_us = a->settings.refused_for_us,
+    };
+    if (p->question.decides && a->generation != NULL)
+        gather(a, p, now_us);
+}
+
+size_t answer_write(struct answerer *a, struct answer_pending *p, char *out)
+{
+    if (p->domain != NULL && p->broken)
+        p->question.recipient.lookup = LOOKUP_FAILED;
+    else if (p->domain != NULL)
+        recipient_facts(&p->question.recipient, a->generation, p);
+    struct verdict v = verdict(&p->question);
     count(a, &v);
-    tell(a, request, &v);
+    tell(a, &p->request, &v);
     const struct answer_words *words = words_of(a, &v);
     memcpy(out, words->text, words->len);
     return words->len;

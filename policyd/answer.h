@@ -1,7 +1,9 @@
 /*
  * answer - one request in, one line out: gathers the facts, asks lib/verdict, words the answer
  *
- * Each worker thread has its own answerer. Nothing here waits for anybody.
+ * Each worker thread has its own answerer. Nothing here waits for anybody, not even for memory: a
+ * request is looked at in one step and answered in a later one, with another request's step in
+ * between.
  */
 #ifndef ROLLCALL_ANSWER_H
 #define ROLLCALL_ANSWER_H
@@ -29,8 +31,19 @@ struct answer_words {
     char text[ANSWER_MAX];
 };
 
+/* A request between its two steps. */
+struct answer_pending {
+    struct request request;
+    struct verdict_question question;
+    const struct domain_record *domain; /* NULL: no look-up is to be done */
+    bool broken;                        /* an alias domain whose target is not there */
+    bool probing;                       /* `probe` is the recipient exactly as asked */
+    struct replica_probe probe;
+};
+
 struct answerer {
     struct replica *replica;
+    const struct replica_generation *generation; /* between answer_enter and answer_leave */
     size_t reader; /* this worker's number among the replica's readers */
     struct settings settings;
     unsigned worded_for; /* settings.number that `words` are made from */
@@ -38,8 +51,13 @@ struct answerer {
     struct answer_counters counters;
 };
 
-/* Writes the whole answer ("action=…\n\n") into `out` of at least ANSWER_MAX bytes; returns its
- * length. `now_us`: clock_elapsed_us. */
-size_t answer(struct answerer *answerer, const struct request *request, int64_t now_us, char *out);
+/* Around any number of steps; none of what they hold outlives it. */
+void answer_enter(struct answerer *answerer);
+void answer_leave(struct answerer *answerer);
+/* The first step: pending->request is filled by the caller. `now_us`: clock_elapsed_us. */
+void answer_look(struct answerer *answerer, struct answer_pending *pending, int64_t now_us);
+/* The second: writes the whole answer ("action=…\n\n") into `out` of at least ANSWER_MAX bytes;
+ * returns its length. */
+size_t answer_write(struct answerer *answerer, struct answer_pending *pending, char *out);
 
 #endif

@@ -42,8 +42,7 @@ const char FEED_COPY_RECIPIENTS[] =
     " extract(epoch from d.loaded_at)::bigint, extract(epoch from d.synced_at)::bigint,"           \
     " extract(epoch from d.removed_at)::bigint from domain d"
 
-const char FEED_DOMAINS[] =
-    DOMAIN_COLUMNS " where d.changed_by in (select id from changeset where version > $1::bigint)";
+const char FEED_DOMAINS[] = DOMAIN_COLUMNS " where d.changed_by in " NEWER_CHANGESETS;
 const char FEED_ALL_DOMAINS[] = DOMAIN_COLUMNS;
 
 /* ---- header ---- */

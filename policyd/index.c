@@ -136,9 +136,17 @@ static inline uint64_t load_slot(const struct table *table, uint64_t i)
     return atomic_load_explicit(&table->slot[i], memory_order_relaxed);
 }
 
-struct index_entry index_find(const struct index *index, struct span key)
+uint64_t index_hash(const struct index *index, struct span key)
 {
     uint64_t hash = secret_hash64(key.at, key.len, index->key);
+    const struct table *table = table_of(index, hash);
+
+    __builtin_prefetch((const void *)(uintptr_t)&table->slot[home_slot(hash, table->slots)]);
+    return hash;
+}
+
+struct index_entry index_find_hashed(const struct index *index, uint64_t hash)
+{
     const struct table *table = table_of(index, hash);
 
     for (uint64_t i = home_slot(hash, table->slots), word; (word = load_slot(table, i)) != 0;) {

@@ -56,8 +56,17 @@ void index_share(struct index *index, struct epoch *epoch);
 /* Only when no reader can hold it (after an epoch_synchronize since it was unpublished). */
 void index_free(struct index **index);
 
-/* Any reader, inside an epoch. The key: 4 bytes of domain id and the normalised local part. */
-struct index_entry index_find(const struct index *index, struct span key);
+/*
+ * Any reader, inside an epoch. The key: 4 bytes of domain id and the normalised local part.
+ * index_hash also fetches the entry's memory, which takes longer than all else; a reader that has
+ * other work in between does not wait for it.
+ */
+uint64_t index_hash(const struct index *index, struct span key);
+struct index_entry index_find_hashed(const struct index *index, uint64_t hash);
+static inline struct index_entry index_find(const struct index *index, struct span key)
+{
+    return index_find_hashed(index, index_hash(index, key));
+}
 
 /* The writer only. INDEX_ABSENT removes. Memory replaced goes through the epoch's garbage. */
 void index_set(struct index *index, struct span key, struct index_entry entry);

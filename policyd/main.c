@@ -260,7 +260,7 @@ static bool start(struct program *p, struct err *err)
                                  .max_connections = (size_t)conf->policy_max_connections,
                                  .idle_limit_us = conf->policy_idle_limit,
                                  .request_limit_us = conf->policy_request_limit,
-                                 .handler = policy_handle,
+                                 .handler = &policy_handler,
                                  .context = &p->policy});
     p->gateway = gateway_start(&(struct gateway_options){.conninfo = conf->database,
                                                          .timeout_us = conf->database_timeout,

@@ -18,6 +18,7 @@ void policy_init(struct policy *policy, struct replica *replica, size_t workers)
     if (policy->answerers == NULL)
         abort();
     memset(policy->answerers, 0, bytes);
+    policy->pending = mem_zero(workers, sizeof *policy->pending);
     for (size_t i = 0; i < workers; i++) {
         policy->answerers[i].replica = replica;
         policy->answerers[i].reader = i;
@@ -27,19 +28,31 @@ void policy_init(struct policy *policy, struct replica *replica, size_t workers)
 void policy_free(struct policy *policy)
 {
     free(policy->answerers);
+    free(policy->pending);
     policy->answerers = NULL;
+    policy->pending = NULL;
 }
 
-enum server_outcome policy_handle(void *context, size_t worker, struct server_call *call)
+static void enter(void *context, size_t worker)
+{
+    answer_enter(&((struct policy *)context)->answerers[worker]);
+}
+
+static void leave(void *context, size_t worker)
+{
+    answer_leave(&((struct policy *)context)->answerers[worker]);
+}
+
+static enum server_outcome look(void *context, size_t worker, size_t lane, struct server_call *call)
 {
     struct policy *policy = context;
-    struct request request;
+    struct answer_pending *pending = &policy->pending[worker][lane];
     const char *why;
 
-    switch (request_parse(call->in, call->seen, &request, &call->used, &why)) {
+    switch (request_parse(call->in, call->seen, &pending->request, &call->used, &why)) {
     case REQUEST_COMPLETE:
-        call->written = answer(&policy->answerers[worker], &request, call->now_us, call->out);
-        return SERVER_ANSWERED;
+        answer_look(&policy->answerers[worker], pending, call->now_us);
+        return SERVER_READY;
     case REQUEST_PARTIAL:
         return SERVER_MORE;
     default:
@@ -48,6 +61,15 @@ enum server_outcome policy_handle(void *context, size_t worker, struct server_ca
         return SERVER_DISCONNECT;
     }
 }
+
+static size_t write_answer(void *context, size_t worker, size_t lane, char *out)
+{
+    struct policy *policy = context;
+
+    return answer_write(&policy->answerers[worker], &policy->pending[worker][lane], out);
+}
+
+const struct server_handler policy_handler = {enter, leave, look, write_answer};
 
 uint64_t policy_answers(const struct policy *policy, size_t action, size_t rule)
 {

@@ -10,14 +10,15 @@
 
 struct policy {
     struct answerer *answerers; /* one for each worker */
+    struct answer_pending (*pending)[SERVER_LANES];
     size_t workers;
     _Atomic uint64_t malformed;
 };
 
 void policy_init(struct policy *policy, struct replica *replica, size_t workers);
 void policy_free(struct policy *policy);
-/* A server_handler; context: struct policy *. */
-enum server_outcome policy_handle(void *context, size_t worker, struct server_call *call);
+/* Its context: struct policy *. */
+extern const struct server_handler policy_handler;
 
 /* Summed over the workers: answers of this action under this rule. Any thread. */
 uint64_t policy_answers(const struct policy *policy, size_t action, size_t rule);

@@ -463,17 +463,22 @@ static enum lookup find_on_disk(const struct replica_generation *generation, str
     }
 }
 
-enum lookup replica_find(const struct replica_generation *generation, int32_t domain_id,
-                         struct span local, struct index_entry *entry)
+void replica_probe(const struct replica_generation *generation, int32_t domain_id,
+                   struct span local, struct replica_probe *probe)
 {
-    char key[REPLICA_KEY_MAX];
-    struct span k = span_of(key, replica_key(key, domain_id, local));
-    const struct index *index = atomic_load_explicit(&generation->index, memory_order_acquire);
+    probe->key_len = replica_key(probe->key, domain_id, local);
+    probe->index = atomic_load_explicit(&generation->index, memory_order_acquire);
+    if (probe->index != NULL)
+        probe->hash = index_hash(probe->index, span_of(probe->key, probe->key_len));
+}
 
+enum lookup replica_find(const struct replica_generation *generation,
+                         const struct replica_probe *probe, struct index_entry *entry)
+{
     *entry = (struct index_entry){INDEX_ABSENT, 0};
-    if (index == NULL)
-        return find_on_disk(generation, k, entry);
-    *entry = index_find(index, k);
+    if (probe->index == NULL)
+        return find_on_disk(generation, span_of(probe->key, probe->key_len), entry);
+    *entry = index_find_hashed(probe->index, probe->hash);
     return entry->state == INDEX_ABSENT || entry->state == INDEX_REFUSED ? LOOKUP_ABSENT
                                                                          : LOOKUP_FOUND;
 }

@@ -72,9 +72,19 @@ void replica_close(struct replica **replica);
 /* NULL: nothing was ever loaded. Valid until replica_leave. */
 const struct replica_generation *replica_enter(struct replica *replica, size_t number);
 void replica_leave(struct replica *replica, size_t number);
+/* A look-up in two steps: what the first fetches from memory comes while the reader does other
+ * things. Both inside the same replica_enter … replica_leave. */
+struct replica_probe {
+    char key[4 + ADDR_LOCAL_MAX];
+    size_t key_len;
+    const struct index *index; /* NULL: on disk */
+    uint64_t hash;
+};
 /* The normalised local part of that domain. */
-enum lookup replica_find(const struct replica_generation *generation, int32_t domain_id,
-                         struct span local, struct index_entry *entry);
+void replica_probe(const struct replica_generation *generation, int32_t domain_id,
+                   struct span local, struct replica_probe *probe);
+enum lookup replica_find(const struct replica_generation *generation,
+                         const struct replica_probe *probe, struct index_entry *entry);
 
 /* ---- any thread ---- */
 

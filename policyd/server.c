@@ -18,7 +18,7 @@
 #include "lib/log.h"
 
 enum {
-    EVENTS_MOST = 128,       /* taken from the kernel at once */
+    EVENTS_MOST = 64,        /* taken from the kernel at once */
     SCRATCH_IN = 64 * 1024,  /* read at once from a client */
     SCRATCH_OUT = 32 * 1024, /* answers gathered before they are written */
     KEPT_ROOM = 4096,        /* to begin with, for the rest of a request */
@@ -53,6 +53,16 @@ struct conn_list {
     struct conn *first, *last;
 };
 
+/* A client whose first request is looked at and not answered yet. */
+struct lane {
+    struct conn *conn;
+    const char *bytes; /* in `in`, or in what the connection keeps */
+    size_t len;
+    enum server_outcome outcome;
+    size_t used;
+    char in[SCRATCH_IN];
+};
+
 struct worker {
     struct server *server;
     size_t number;
@@ -66,7 +76,9 @@ struct worker {
     pthread_mutex_t lock;
     struct conn *handed; /* by other workers, under the lock */
     _Atomic uint64_t connections, accepted, late, idle_closed, disconnected, accept_pauses;
-    char in[SCRATCH_IN], out[SCRATCH_OUT];
+    struct lane lanes[SERVER_LANES];
+    size_t lane; /* the next one */
+    char out[SCRATCH_OUT];
 };
 
 struct server {
@@ -186,56 +198,69 @@ static void conn_keep(struct conn *c, const char *bytes, size_t len)
     c->in_len = len;
 }
 
-/*
- * Has all complete requests of `bytes` answered, as long as the client takes the answers. False:
- * the connection is to end.
- */
-static bool conn_answer(struct worker *w, struct conn *c, const char *bytes, size_t len)
+/* The request that begins at `at` of the lane's bytes. */
+static void lane_look(struct worker *w, struct lane *lane, size_t at)
 {
     const struct server_options *o = &w->server->options;
-    size_t at = 0, gathered = 0;
-    enum server_outcome outcome = SERVER_ANSWERED;
-    bool answered = false, there = true;
+    struct server_call call = {.in = span_of(lane->bytes + at, lane->len - at),
+                               .seen = at == 0 ? lane->conn->seen : 0,
+                               .now_us = w->now_us};
 
-    while (at < len && there && c->out == NULL && outcome == SERVER_ANSWERED) {
-        struct server_call call = {.in = span_of(bytes + at, len - at),
-                                   .seen = at == 0 ? c->seen : 0,
-                                   .now_us = w->now_us,
-                                   .out = w->out + gathered};
-        outcome = o->handler(o->context, w->number, &call);
-        if (outcome != SERVER_ANSWERED)
-            break;
-        answered = true;
-        at += call.used;
-        gathered += call.written;
-        if (gathered + SERVER_ANSWER_MAX > SCRATCH_OUT) {
+    lane->outcome = at < lane->len
+                        ? o->handler->look(o->context, w->number, (size_t)(lane - w->lanes), &call)
+                        : SERVER_MORE;
+    lane->used = call.used;
+}
+
+/* Answers what the lane has looked at and all complete requests behind it, as long as the client
+ * takes the answers. *at: how far it came. False: the client is gone. */
+static bool answer_all(struct worker *w, struct lane *lane, size_t *at)
+{
+    const struct server_options *o = &w->server->options;
+    struct conn *c = lane->conn;
+    size_t gathered = 0;
+    bool there = true;
+
+    while (there && c->out == NULL && lane->outcome == SERVER_READY) {
+        gathered +=
+            o->handler->answer(o->context, w->number, (size_t)(lane - w->lanes), w->out + gathered);
+        *at += lane->used;
+        lane_look(w, lane, *at);
+        if (gathered + SERVER_ANSWER_MAX > SCRATCH_OUT || lane->outcome != SERVER_READY) {
             there = conn_send(w, c, w->out, gathered);
             gathered = 0;
         }
     }
-    if (there && gathered > 0)
-        there = conn_send(w, c, w->out, gathered);
-    if (!there)
-        return false;
-    if (outcome == SERVER_DISCONNECT) {
-        add_one(&w->disconnected);
-        return false;
-    }
-    conn_keep(c, bytes + at, len - at);
-    c->seen = outcome == SERVER_MORE ? c->in_len : 0;
-    if (c->out == NULL && c->in_len == 0)
-        conn_set_state(w, c, CONN_IDLE);
-    else if (c->out == NULL && (answered || c->state != CONN_PARTIAL))
-        conn_set_state(w, c, CONN_PARTIAL); /* the time of the next request begins */
-    return true;
+    return there;
 }
 
-/* Where the next bytes go: behind what is kept, else into the worker's scratch room. */
-static char *read_room(struct worker *w, struct conn *c, size_t *room)
+/* The lane's client as far as it is possible now; the connection may end here. */
+static void lane_answer(struct worker *w, struct lane *lane)
+{
+    struct conn *c = lane->conn;
+    size_t at = 0;
+    bool there = answer_all(w, lane, &at);
+
+    if (lane->outcome == SERVER_DISCONNECT)
+        add_one(&w->disconnected);
+    if (!there || lane->outcome == SERVER_DISCONNECT) {
+        conn_end(w, c);
+        return;
+    }
+    conn_keep(c, lane->bytes + at, lane->len - at);
+    c->seen = lane->outcome == SERVER_MORE ? c->in_len : 0;
+    if (c->out == NULL && c->in_len == 0)
+        conn_set_state(w, c, CONN_IDLE);
+    else if (c->out == NULL && (at > 0 || c->state != CONN_PARTIAL))
+        conn_set_state(w, c, CONN_PARTIAL); /* the time of the next request begins */
+}
+
+/* Where the next bytes go: behind what is kept, else into the lane's room. */
+static char *read_room(struct lane *lane, struct conn *c, size_t *room)
 {
     if (c->in == NULL) {
         *room = SCRATCH_IN;
-        return w->in;
+        return lane->in;
     }
     if (c->in_room - c->in_len < KEPT_ROOM) {
         c->in_room = c->in_room * 2 + KEPT_ROOM;
@@ -247,20 +272,31 @@ static char *read_room(struct worker *w, struct conn *c, size_t *room)
     return c->in + c->in_len;
 }
 
-static void conn_readable(struct worker *w, struct conn *c)
+/* Reads once and looks at the first request; the lane is to be answered later, or NULL. */
+static struct lane *conn_readable(struct worker *w, struct conn *c)
 {
+    struct lane *lane = &w->lanes[w->lane];
     size_t room;
-    char *to = read_room(w, c, &room);
+    char *to = read_room(lane, c, &room);
     ssize_t got = recv(c->source.fd, to, room, MSG_DONTWAIT);
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0 || !conn_answer(w, c, c->in != NULL ? c->in : to, c->in_len + (size_t)got))
+        return NULL;
+    if (got <= 0) {
         conn_end(w, c);
+        return NULL;
+    }
+    w->lane = (w->lane + 1) % SERVER_LANES;
+    lane->conn = c;
+    lane->bytes = c->in != NULL ? c->in : lane->in;
+    lane->len = c->in_len + (size_t)got;
+    lane_look(w, lane, 0);
+    return lane;
 }
 
 static void conn_writable(struct worker *w, struct conn *c)
 {
+    struct lane *lane = &w->lanes[w->lane];
     ssize_t sent = send(c->source.fd, c->out + c->out_sent, c->out_len - c->out_sent,
                         MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -276,8 +312,12 @@ static void conn_writable(struct worker *w, struct conn *c)
     free(c->out);
     c->out = NULL;
     conn_watch(w, c, EPOLL_CTL_MOD, EPOLLIN);
-    if (!conn_answer(w, c, c->in != NULL ? c->in : w->in, c->in_len))
-        conn_end(w, c);
+    /* what came meanwhile */
+    lane->conn = c;
+    lane->bytes = c->in != NULL ? c->in : lane->in;
+    lane->len = c->in_len;
+    lane_look(w, lane, 0);
+    lane_answer(w, lane);
 }
 
 /* ---- accepting ---- */
@@ -429,33 +469,49 @@ static int wait_ms(const struct worker *w)
 static void serve_event(struct worker *w, const struct epoll_event *event)
 {
     struct source *source = event->data.ptr;
-    struct conn *c = (struct conn *)source;
 
-    switch (source->kind) {
-    case FROM_LISTENER:
+    if (source->kind == FROM_LISTENER)
         accept_one(w, source->fd);
-        break;
-    case FROM_OTHERS:
+    else if (source->kind == FROM_OTHERS)
         take_handed(w);
-        break;
-    case FROM_CLIENT:
-        if (c->state == CONN_WRITING)
-            conn_writable(w, c);
-        else
-            conn_readable(w, c);
-        break;
+    else
+        conn_writable(w, (struct conn *)source);
+}
+
+/* Each client is answered after the next one was looked at. */
+static void serve_events(struct worker *w, const struct epoll_event *events, int count)
+{
+    struct lane *waiting = NULL;
+
+    for (int i = 0; i < count; i++) {
+        struct conn *c = events[i].data.ptr;
+        struct lane *looked = NULL;
+        bool readable = c->source.kind == FROM_CLIENT && c->state != CONN_WRITING;
+        if (readable)
+            looked = conn_readable(w, c);
+        if (waiting != NULL)
+            lane_answer(w, waiting);
+        waiting = looked;
+        if (!readable)
+            serve_event(w, &events[i]);
     }
+    if (waiting != NULL)
+        lane_answer(w, waiting);
 }
 
 /* False: nothing was waiting. */
 static bool serve_once(struct worker *w, int timeout_ms)
 {
+    const struct server_options *o = &w->server->options;
     struct epoll_event events[EVENTS_MOST];
     int count = epoll_wait(w->epoll, events, EVENTS_MOST, timeout_ms);
 
     w->now_us = clock_elapsed_us();
-    for (int i = 0; i < count; i++)
-        serve_event(w, &events[i]);
+    if (count > 0) {
+        o->handler->enter(o->context, w->number);
+        serve_events(w, events, count);
+        o->handler->leave(o->context, w->number);
+    }
     end_late(w);
     return count > 0;
 }

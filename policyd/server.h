@@ -19,7 +19,7 @@
 #include "lib/str.h"
 
 enum server_outcome {
-    SERVER_ANSWERED,  /* call->used bytes are done with, call->written bytes answer them */
+    SERVER_READY,     /* call->used bytes are one request, whose answer can be written */
     SERVER_MORE,      /* more bytes are needed */
     SERVER_DISCONNECT /* no more of this client */
 };
@@ -29,16 +29,27 @@ struct server_call {
     size_t seen;    /* of these bytes, this many were there when the handler last asked for more */
     int64_t now_us; /* clock_elapsed_us */
     size_t used;
-    char *out; /* room for SERVER_ANSWER_MAX bytes */
-    size_t written;
 };
 
 enum {
     SERVER_ANSWER_MAX = 512,
     SERVER_REQUEST_MAX = 64 * 1024, /* more than that is never kept for a handler */
+    SERVER_LANES = 2,
 };
 
-typedef enum server_outcome server_handler(void *context, size_t worker, struct server_call *call);
+/*
+ * What is done with the bytes. A request is looked at, then the next client's in the other lane,
+ * and only then answered: memory that the handler fetches in `look` arrives meanwhile. The bytes
+ * stay where they are until then.
+ */
+struct server_handler {
+    void (*enter)(void *context, size_t worker); /* around some rounds of the others */
+    void (*leave)(void *context, size_t worker);
+    enum server_outcome (*look)(void *context, size_t worker, size_t lane,
+                                struct server_call *call);
+    /* The answer to what that lane looked at last, at most SERVER_ANSWER_MAX bytes. */
+    size_t (*answer)(void *context, size_t worker, size_t lane, char *out);
+};
 
 struct server_options {
     const int *listeners; /* non-blocking descriptors that listen; they stay the caller's */
@@ -48,7 +59,7 @@ struct server_options {
     int64_t idle_limit_us; /* between requests */
     int64_t
         request_limit_us; /* from a request's first byte to its last; for an answer to be taken */
-    server_handler *handler;
+    const struct server_handler *handler;
     void *context;
 };
 

@@ -12,17 +12,34 @@
 #include "lib/clock.h"
 #include "policyd/server.h"
 
-static enum server_outcome answer_blindly(void *context, size_t worker, struct server_call *call)
+static void nothing(void *context, size_t worker)
+{
+    (void)context;
+    (void)worker;
+}
+
+static enum server_outcome look_away(void *context, size_t worker, size_t lane,
+                                     struct server_call *call)
+{
+    (void)context;
+    (void)worker;
+    (void)lane;
+    call->used = call->in.len;
+    return SERVER_READY;
+}
+
+static size_t say_dunno(void *context, size_t worker, size_t lane, char *out)
 {
     static const char dunno[] = "action=DUNNO\n\n";
 
     (void)context;
     (void)worker;
-    call->used = call->in.len;
-    call->written = sizeof dunno - 1;
-    memcpy(call->out, dunno, call->written);
-    return SERVER_ANSWERED;
+    (void)lane;
+    memcpy(out, dunno, sizeof dunno - 1);
+    return sizeof dunno - 1;
 }
+
+static const struct server_handler null_handler = {nothing, nothing, look_away, say_dunno};
 
 int main(int argc, char **argv)
 {
@@ -48,7 +65,7 @@ int main(int argc, char **argv)
                                               .max_connections = 100000,
                                               .idle_limit_us = 3600 * CLOCK_SECOND,
                                               .request_limit_us = 3600 * CLOCK_SECOND,
-                                              .handler = answer_blindly});
+                                              .handler = &null_handler});
     sigwait(&signals, &number);
     server_stop(&server, 0);
     if (address.is_unix)

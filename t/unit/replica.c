@@ -68,10 +68,14 @@ static const struct replica_recipient active = {.state = STATE_ACTIVE},
 static enum lookup find(struct replica *replica, int32_t id, const char *local)
 {
     const struct replica_generation *generation = replica_enter(replica, 0);
+    struct replica_probe probe;
     struct index_entry entry;
-    enum lookup found =
-        generation == NULL ? LOOKUP_FAILED : replica_find(generation, id, span_text(local), &entry);
+    enum lookup found = LOOKUP_FAILED;
 
+    if (generation != NULL) {
+        replica_probe(generation, id, span_text(local), &probe);
+        found = replica_find(generation, &probe, &entry);
+    }
     replica_leave(replica, 0);
     return found;
 }
