@@ -1,0 +1,80 @@
+# bash completion for rollcall(1); t/unit/documented.sh compares it with the table of commands
+
+_rollcall_options() {
+    local wait="--wait --timeout" settings="--relay-check --shadow --next-hop --delimiter --case-sensitive
+        --threshold --stale-limit --source-stale-limit --guard-percent --follows-directory --alias-of --customer
+        --loaded"
+
+    echo "-c -o --json --help --version"
+    case "$1" in
+        "domain add" | "domain set") echo "$settings $wait" ;;
+        "domain list") echo "--customer --like" ;;
+        "domain remove") echo "--with-users $wait" ;;
+        "user add") echo "--alias --name --group --disabled --note --dry-run $wait" ;;
+        "user remove" | "user disable" | "user enable") echo "--note --dry-run $wait" ;;
+        "user list") echo "--domain --customer --state --like --limit" ;;
+        "user import") echo "--strict --force --note --dry-run $wait" ;;
+        "change list") echo "--state --customer --limit" ;;
+        "change show") echo "--limit" ;;
+        "change undo" | "change approve") echo "--note --dry-run $wait" ;;
+        "change reject") echo "--note" ;;
+        "status") echo "--forget" ;;
+        "config") echo "-n -d -h --source --template" ;;
+    esac
+}
+
+# The values of the option before the cursor; nothing for those that only the caller knows.
+_rollcall_values() {
+    case "$1 $2" in
+        *" --relay-check") echo "panel smtp either off" ;;
+        *" --shadow") echo "panel smtp either off none" ;;
+        "user list --state") echo "active disabled retired" ;;
+        "change list --state") echo "applied held undone rejected" ;;
+    esac
+}
+
+_rollcall() {
+    local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD - 1]}" first="" command="" i word
+    local families="db customer domain user change"
+
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word="${COMP_WORDS[i]}"
+        case "$word" in
+            -c | -o) ((i++)) ;;
+            -*) ;;
+            *)
+                if [[ -z $first ]]; then
+                    first="$word"
+                    [[ " $families " == *" $word "* ]] || command="$word"
+                elif [[ -z $command ]]; then
+                    command="$first $word"
+                fi
+                ;;
+        esac
+        [[ -n $command ]] && break
+    done
+
+    if [[ $prev == -c || ($command == "user import" && $cur != -*) ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    elif [[ $prev == --* && -n $(_rollcall_values "$command" "$prev") ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_rollcall_values "$command" "$prev")" -- "$cur")
+    elif [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_rollcall_options "$command")" -- "$cur")
+    elif [[ -z $first ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$families explain status config doctor" -- "$cur")
+    elif [[ -z $command ]]; then
+        case "$first" in
+            db) word="init upgrade status purge" ;;
+            customer) word="add list show remove" ;;
+            domain) word="add set show list remove" ;;
+            user) word="add remove disable enable show list import" ;;
+            change) word="list show undo approve reject" ;;
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
+    elif [[ $command == config ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(rollcall -c /dev/null config -d 2>/dev/null | cut -d' ' -f1)" -- "$cur")
+    fi
+}
+
+complete -F _rollcall rollcall
