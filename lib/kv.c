@@ -20,6 +20,7 @@ enum {
     BULK_ROOM = 1 << 20,
     LOAD_CACHE = 32 << 20,
     PAGE_SIZE = 8192,
+    TRIAL_SIZE = 1 << 20,
 };
 
 struct kv {
@@ -447,6 +448,19 @@ void kv_load_abort(struct kv_load **load)
     free(l->name);
     free(l);
     *load = NULL;
+}
+
+bool kv_has_room(const char *directory)
+{
+    STR_AUTO path = mem_printf("%s/trial", directory);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    bool room = fd >= 0 && posix_fallocate(fd, 0, TRIAL_SIZE) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+        unlink_quietly(path);
+    }
+    return room;
 }
 
 /* Removes a directory that holds only files, as an environment's does. */

@@ -80,6 +80,9 @@ enum kv_outcome kv_load_put(struct kv_load *load, struct span key, struct span v
 enum kv_outcome kv_load_end(struct kv_load **load, struct err *err) MUST_CHECK;
 void kv_load_abort(struct kv_load **load);
 
+/* Whether the disk takes a megabyte more: on a full one, recovery fails as if there were damage. */
+bool kv_has_room(const char *directory);
+
 /* Moves a directory whose environment is closed aside, to DIRECTORY.damaged (an older one there is
  * removed). */
 bool kv_move_aside(const char *directory, struct err *err) MUST_CHECK;

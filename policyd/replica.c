@@ -204,6 +204,10 @@ static enum kv_outcome open_disk(struct replica *r, struct err *err)
 
 static enum kv_outcome move_aside(struct replica *r, struct err *err)
 {
+    if (!kv_has_room(r->directory)) {
+        replica_disk_close(r);
+        return KV_FAILED; /* nothing says that the files are bad */
+    }
     log_write(LOG_REPLICA_DAMAGED, "%s; moved to %s/damaged, to be loaded anew", err->text,
               r->directory);
     r->counted.damages++;

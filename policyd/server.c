@@ -475,7 +475,7 @@ static void serve_event(struct worker *w, const struct epoll_event *event)
     else if (source->kind == FROM_OTHERS)
         take_handed(w);
     else
-        conn_writable(w, (struct conn *)source);
+        conn_writable(w, event->data.ptr);
 }
 
 /* Each client is answered after the next one was looked at. */
@@ -484,9 +484,10 @@ static void serve_events(struct worker *w, const struct epoll_event *events, int
     struct lane *waiting = NULL;
 
     for (int i = 0; i < count; i++) {
-        struct conn *c = events[i].data.ptr;
+        const struct source *source = events[i].data.ptr;
+        struct conn *c = source->kind == FROM_CLIENT ? events[i].data.ptr : NULL;
         struct lane *looked = NULL;
-        bool readable = c->source.kind == FROM_CLIENT && c->state != CONN_WRITING;
+        bool readable = c != NULL && c->state != CONN_WRITING;
         if (readable)
             looked = conn_readable(w, c);
         if (waiting != NULL)
