@@ -342,6 +342,7 @@ static void round_once(struct follower *f)
     bool notified;
 
     settings_refresh(&f->settings);
+    replica_fill(f->options.replica, &f->stop);
     if (f->db == NULL && !connect_database(f)) {
         pause_for(f, f->pause_us);
     } else if (!follow(f, &err)) {
@@ -361,7 +362,6 @@ static void *run(void *context)
     struct follower *f = context;
 
     pthread_setname_np(pthread_self(), "follower");
-    replica_fill(f->options.replica, &f->stop);
     while (!atomic_load(&f->stop))
         round_once(f);
     db_close(&f->db);

@@ -591,7 +591,9 @@ static void reopen_disk(struct replica *r, int64_t now_us)
     struct err err;
 
     r->disk_retry_at = now_us + DISK_RETRY;
-    enum kv_outcome outcome = open_disk(r, &err);
+    /* with nothing in memory, what is on disk is as good as at a start */
+    bool empty = atomic_load(&r->live) == NULL;
+    enum kv_outcome outcome = empty ? open_and_load(r, &err) : open_disk(r, &err);
     if (outcome == KV_DAMAGED)
         outcome = move_aside(r, &err);
     if (outcome == KV_DONE)

@@ -101,7 +101,7 @@ void replica_figures(struct replica *replica, struct replica_figures *figures);
 
 /* ---- the writer ---- */
 
-/* Fills the index from disk; until then the disk answers. Interruptible through *stop. */
+/* Fills the index from disk, if the disk is what answers; interruptible through *stop. */
 void replica_fill(struct replica *replica, const _Atomic bool *stop);
 
 /* From where the next batch is to be read, and what else must still be known to the server. */
