@@ -22,7 +22,7 @@ create type recipient_kind as enum ('primary', 'alias', 'group');
 create type recipient_state as enum ('active', 'disabled', 'retired', 'removed');
 create type source_kind as enum ('smtp', 'ldap', 'import', 'manual', 'panel');
 create type changeset_state as enum ('applied', 'held', 'undone', 'rejected');
-create type roll_mode as enum ('add', 'replace', 'follow', 'withdraw', 'undo', 'settings', 'evidence');
+create type roll_mode as enum ('add', 'replace', 'follow', 'withdraw', 'disable', 'enable', 'undo', 'settings', 'evidence');
 
 -- ---------------------------------------------------------------- customers
 
@@ -225,8 +225,19 @@ create index recipient_source_ldap on recipient_source (source_id) where source 
 
 -- ---------------------------------------------------------------- history
 
+-- How a claim reads: 'manual', 'ldap:3', with '!' behind it when that source says disabled.
+create function roll_claim(source source_kind, source_id integer, disabled boolean) returns text
+  language sql stable as $$
+  select source::text || case when source_id <> 0 then ':' || source_id else '' end || case when disabled then '!' else '' end
+$$;
+-- All claims to an address, in order.
+create function roll_claims(recipient bigint) returns text[] language sql stable as $$
+  select array(select public.roll_claim(s.source, s.source_id, s.disabled) from public.recipient_source s
+               where s.recipient_id = recipient
+               order by public.roll_claim(s.source, s.source_id, s.disabled) collate "C")
+$$;
+
 -- What a changeset did to an address; null before: it was not there; null after: it left.
--- A claim reads 'manual', 'ldap:3', with '!' behind it when that source says disabled.
 create table change (
   changeset_id bigint not null,
   domain_id integer not null,
@@ -266,6 +277,7 @@ create table domain_change (
 create table held_entry (
   changeset_id bigint not null references changeset on delete cascade,
   entry integer not null,  -- one user or group of the list
+  place integer not null,  -- where among the list's addresses
   line integer not null,   -- where it stood
   domain_id integer not null,
   local_part text collate "C" not null,
@@ -432,9 +444,7 @@ create view roll as
   select case when r.local_part ~ '^[^][()<>:;@\\,." [:cntrl:]]+(\.[^][()<>:;@\\,." [:cntrl:]]+)*$' then r.local_part
               else '"' || regexp_replace(r.local_part, '(["\\])', '\\\1', 'g') || '"' end || '@' || d.name as address,
          d.name as domain, r.kind, r.state, u.name, p.local_part || '@' || pd.name as primary_address,
-         (select array_agg(s.source::text || case when s.source = 'ldap' then ':' || s.source_id else '' end
-                           || case when s.disabled then '!' else '' end order by 1)
-            from recipient_source s where s.recipient_id = r.id) as sources,
+         roll_claims(r.id) as sources,
          c.id as changeset, c.created_at as changed_at
     from recipient r
     join domain d on d.id = r.domain_id

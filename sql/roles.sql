@@ -30,6 +30,7 @@ grant select, insert, update on customer, domain, users, recipient, changeset, c
   held_domain to rollcall_admin;
 grant select, insert, update, delete on recipient_source to rollcall_admin;
 grant delete on customer, held_entry, held_domain to rollcall_admin;
+grant usage on sequence users_id_seq, recipient_id_seq to rollcall_admin;
 grant select on roll, roll_clock, schema_version to rollcall_admin;
 grant select, delete on gateway to rollcall_admin;
 grant select, insert on audit to rollcall_admin;
@@ -40,5 +41,8 @@ grant execute on function roll_purge(interval, interval) to rollcall_admin;
 grant select on customer, domain, roll_clock, schema_version, gateway to rollcall_sync;
 grant update on domain to rollcall_sync;
 grant select, insert, update on users, recipient, changeset, change, user_change, held_entry, held_domain to rollcall_sync;
+grant insert on domain_change to rollcall_sync;
+grant delete on held_entry, held_domain to rollcall_sync;
+grant usage on sequence users_id_seq, recipient_id_seq to rollcall_sync;
 grant select, insert, update, delete on recipient_source to rollcall_sync;
 grant insert on audit to rollcall_sync;

@@ -1,0 +1,460 @@
+/*
+ * roll_stage - see roll_job.h; here: the list on its way into roll_list, and the domains it names
+ *
+ * Entries become lines of COPY in a buffer that is sent whenever it is full, so that memory stays
+ * constant and, in between, the database can be asked about a domain that was not seen before.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "roll_job.h"
+
+enum {
+    ROWS_FULL = 1 << 20, /* bytes in the buffer: time to send */
+    LOOKUPS_MOST = 64,   /* domains asked for one by one; then all are read at once */
+    SEEN_BITS = 24,      /* 2 MiB: a million addresses with 0.2 % false alarms */
+};
+
+/* ---- numbers of domains ---- */
+
+void roll_ids_add(struct roll_ids *ids, int32_t id)
+{
+    if (ids->count == ids->room) {
+        ids->room = ids->room > 0 ? ids->room * 2 : 16;
+        ids->at = mem_grow(ids->at, ids->room * sizeof *ids->at);
+    }
+    ids->at[ids->count++] = id;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+void roll_ids_sort(struct roll_ids *ids)
+{
+    size_t kept = 0;
+
+    if (ids->count == 0)
+        return;
+    qsort(ids->at, ids->count, sizeof *ids->at, by_id);
+    for (size_t i = 0; i < ids->count; i++)
+        if (kept == 0 || ids->at[kept - 1] != ids->at[i])
+            ids->at[kept++] = ids->at[i];
+    ids->count = kept;
+}
+
+bool roll_ids_have(const struct roll_ids *sorted, int32_t id)
+{
+    return sorted->count > 0 &&
+           bsearch(&id, sorted->at, sorted->count, sizeof *sorted->at, by_id) != NULL;
+}
+
+void roll_ids_text(const struct roll_ids *ids, struct buf *out)
+{
+    buf_text(out, "{");
+    for (size_t i = 0; i < ids->count; i++)
+        buf_printf(out, "%s%d", i > 0 ? "," : "", (int)ids->at[i]);
+    buf_text(out, "}");
+}
+
+void roll_ids_free(struct roll_ids *ids)
+{
+    free(ids->at);
+    *ids = (struct roll_ids){0};
+}
+
+/* ---- domains by name ---- */
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
+{
+    const unsigned char *at = bytes;
+
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3); /* FNV-1a */
+    return hash;
+}
+
+static uint64_t hash_mix(uint64_t hash)
+{
+    hash = (hash ^ hash >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    hash = (hash ^ hash >> 27) * UINT64_C(0x94d049bb133111eb);
+    return hash ^ hash >> 31;
+}
+
+/* The place of that name: taken by it, or free. */
+static struct roll_domain *domain_place(struct roll_domain *table, size_t room, struct span name)
+{
+    size_t at = hash_mix(hash_bytes(0, name.at, name.len)) & (room - 1);
+
+    while (table[at].name != NULL && !span_equals(name, table[at].name))
+        at = (at + 1) & (room - 1);
+    return &table[at];
+}
+
+static void domains_grow(struct roll_job *job)
+{
+    size_t room = job->domain_room > 0 ? job->domain_room * 2 : 64;
+    struct roll_domain *table = mem_zero(room, sizeof *table);
+
+    for (size_t i = 0; i < job->domain_room; i++)
+        if (job->domains[i].name != NULL)
+            *domain_place(table, room, span_text(job->domains[i].name)) = job->domains[i];
+    free(job->domains);
+    job->domains = table;
+    job->domain_room = room;
+}
+
+static struct roll_domain *domain_keep(struct roll_job *job, struct span name)
+{
+    if (job->domain_count * 2 >= job->domain_room)
+        domains_grow(job);
+    struct roll_domain *domain = domain_place(job->domains, job->domain_room, name);
+    if (domain->name == NULL) {
+        *domain = (struct roll_domain){.name = mem_span(name)};
+        job->domain_count++;
+    }
+    return domain;
+}
+
+#define DOMAINS                                                                                    \
+    "select d.name, d.id, t.id, t.customer_id, t.case_sensitive from domain d"                     \
+    " join domain t on t.id = coalesce(d.alias_of, d.id)"                                          \
+    " where d.state = 'active' and t.state = 'active'"
+
+static void domain_fill(struct roll_job *job, const struct db_result *rows, size_t row)
+{
+    struct roll_domain *domain = domain_keep(job, db_span(rows, row, 0));
+
+    domain->id = (int32_t)db_int(rows, row, 1);
+    domain->target = (int32_t)db_int(rows, row, 2);
+    domain->customer = (int32_t)db_int(rows, row, 3);
+    domain->case_sensitive = db_bool(rows, row, 4);
+}
+
+static bool domains_read(struct roll_job *job, const char *name, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+    bool fine = name != NULL
+                    ? db_query(job->db, &rows, DOMAINS " and d.name = $1", DB_VALUES(name), err)
+                    : db_query(job->db, &rows, DOMAINS, DB_NO_VALUES, err);
+
+    for (size_t i = 0; fine && i < db_rows(rows); i++)
+        domain_fill(job, rows, i);
+    return fine;
+}
+
+/* What is known about a name that a list mentions; NULL with err filled when that cannot be read.
+ * Valid until the next call. */
+static struct roll_domain *domain_find(struct roll_job *job, struct span name, struct err *err)
+{
+    char text[ADDR_DOMAIN_MAX + 1];
+
+    job->foreign = (struct roll_domain){0};
+    if (name.len > ADDR_DOMAIN_MAX)
+        return &job->foreign;
+    if (job->domain_room > 0) {
+        struct roll_domain *known = domain_place(job->domains, job->domain_room, name);
+        if (known->name != NULL)
+            return known;
+    }
+    if (job->all_domains)
+        return &job->foreign;
+    memcpy(text, name.at, name.len);
+    text[name.len] = '\0';
+    bool all = ++job->lookups > LOOKUPS_MOST;
+    if (!domains_read(job, all ? NULL : text, err))
+        return NULL;
+    job->all_domains = all;
+    return all ? domain_find(job, name, err) : domain_keep(job, name);
+}
+
+bool roll_folds_case(struct roll_job *job, struct span name)
+{
+    if (job->broken.class != ERR_NONE)
+        return true;
+    const struct roll_domain *domain = domain_find(job, name, &job->broken);
+    return domain == NULL || !domain->case_sensitive;
+}
+
+bool roll_scope(struct roll_job *job, const char *name, struct err *err)
+{
+    char normal[ADDR_DOMAIN_MAX + 1];
+    size_t len;
+
+    if (!addr_parse_domain(span_text(name), normal, &len, err))
+        return false;
+    struct roll_domain *domain = domain_find(job, span_of(normal, len), err);
+    if (domain == NULL)
+        return false;
+    if (domain->id == 0)
+        return err_set(err, ERR_DATA, "%s: not served here; `rollcall domain list` shows what is",
+                       normal);
+    domain->used = true;
+    roll_ids_add(&job->scope, domain->target);
+    return true;
+}
+
+/* ---- staging ---- */
+
+/* Whether that address may have been staged before: no is certain, yes is to be looked at. */
+static bool seen_before(struct roll_job *job, int32_t domain, const struct addr *address)
+{
+    uint64_t mask = (UINT64_C(1) << SEEN_BITS) - 1;
+    uint64_t start = hash_bytes((uint64_t)domain, address->local, address->local_len);
+    uint64_t at = hash_mix(start), step = hash_mix(at) | 1;
+    bool seen = true;
+
+    if (job->seen == NULL)
+        job->seen = mem_zero((mask + 1) / 64, sizeof *job->seen);
+    for (int i = 0; i < 4; i++, at += step) {
+        uint64_t bit = UINT64_C(1) << (at & 63), *word = &job->seen[(at & mask) / 64];
+        seen = seen && (*word & bit) != 0;
+        *word |= bit;
+    }
+    return seen;
+}
+
+static int32_t line_number(int64_t line)
+{
+    return line < 0 ? 0 : line > INT32_MAX ? INT32_MAX : (int32_t)line;
+}
+
+/* One line of COPY, in the order of roll_list's columns. `fault`: a roll_problem_kind, or -1. */
+static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t at,
+                    const struct roll_domain *domain, int fault)
+{
+    const struct addr *address = &entry->addresses[at];
+    struct buf *rows = &job->rows;
+    char text[ADDR_TEXT_MAX + 1];
+    bool again = fault < 0 && seen_before(job, domain->target, address);
+
+    buf_printf(rows, "%d\t%d\t%d\t%d\t", (int)job->entries, (int)job->places,
+               (int)line_number(entry->line), (int)domain->target);
+    db_copy_escape(rows,
+                   domain->id != 0 ? span_of(address->local, address->local_len) : span_of("", 0));
+    buf_printf(rows, "\t%s\t%s\t%s\t%s\t",
+               entry->kind == ENTRY_GROUP ? "group"
+               : at == 0                  ? "primary"
+                                          : "alias",
+               entry->address_count == 1 ? "t" : "f", again ? "t" : "f",
+               entry->disabled ? "t" : "f");
+    if (fault < 0)
+        buf_text(rows, "\\N");
+    else
+        buf_printf(rows, "%d", fault);
+    buf_printf(rows, "\t%d\t", (int)job->entries);
+    if (domain->id != 0)
+        db_copy_escape(rows, entry->name);
+    else
+        db_copy_escape(rows, span_of(text, addr_format(address, text)));
+    buf_text(rows, "\n");
+    job->again = job->again || again;
+    job->faults += fault >= 0;
+}
+
+bool roll_stage_flush(struct roll_job *job, struct err *err)
+{
+    if (job->rows.len == 0)
+        return true;
+    bool fine = db_copy_in(job->db, "copy roll_list from stdin", err) &&
+                db_copy_put(job->db, job->rows.at, job->rows.len, err) &&
+                db_copy_end(job->db, NULL, err);
+    buf_clear(&job->rows);
+    return fine;
+}
+
+static bool check_entry(const struct roll_job *job, const struct roll_entry *entry, struct err *err)
+{
+    if (job->broken.class != ERR_NONE) {
+        *err = job->broken;
+        return false;
+    }
+    if (entry->address_count == 0 || entry->address_count > ROLL_ADDRESSES_MAX)
+        return err_set(err, ERR_DATA, "line %lld: from 1 to %d addresses for one user",
+                       (long long)entry->line, ROLL_ADDRESSES_MAX);
+    if (entry->kind == ENTRY_GROUP && entry->address_count != 1)
+        return err_set(err, ERR_DATA, "line %lld: a group has one address", (long long)entry->line);
+    if (entry->name.len > ROLL_NAME_MAX || !str_utf8_valid(entry->name))
+        return err_set(err, ERR_DATA, "line %lld: a name is UTF-8 of at most %d bytes",
+                       (long long)entry->line, ROLL_NAME_MAX);
+    if (job->places > INT32_MAX - ROLL_ADDRESSES_MAX)
+        return err_set(err, ERR_DATA, "line %lld: the list is too long", (long long)entry->line);
+    return true;
+}
+
+bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err *err)
+{
+    int32_t customer = 0; /* an entry is of one customer: that of its first address of ours */
+
+    if (!check_entry(job, entry, err))
+        return false;
+    job->entries++;
+    job->several = job->several || entry->address_count > 1;
+    job->names = job->names || entry->name.len > 0;
+    for (size_t i = 0; i < entry->address_count; i++) {
+        const struct addr *address = &entry->addresses[i];
+        struct roll_domain *domain =
+            domain_find(job, span_of(address->domain, address->domain_len), err);
+        if (domain == NULL)
+            return false;
+        if (customer == 0)
+            customer = domain->customer;
+        bool ours = domain->id != 0 && domain->customer == customer;
+        if (ours && !domain->listed) {
+            domain->used = domain->listed = true;
+            roll_ids_add(&job->listed, domain->target);
+        }
+        job->places++;
+        put_row(job, entry, i, domain, ours ? -1 : PROBLEM_FOREIGN);
+    }
+    return job->rows.len < ROWS_FULL || roll_stage_flush(job, err);
+}
+
+/* ---- what is wrong with the list by itself ---- */
+
+static bool judge_scope(struct roll_job *job, struct err *err)
+{
+    struct roll_ids outside = {0};
+    BUF_AUTO text = {0};
+    int64_t marked = 0;
+
+    roll_ids_sort(&job->scope);
+    roll_ids_sort(&job->listed);
+    for (size_t i = 0; job->scope.count > 0 && i < job->listed.count; i++)
+        if (!roll_ids_have(&job->scope, job->listed.at[i]))
+            roll_ids_add(&outside, job->listed.at[i]);
+    roll_ids_text(&outside, &text);
+    char kind[] = {'0' + PROBLEM_OUTSIDE, '\0'};
+    bool fine = outside.count == 0 || db_exec(job->db,
+                                              "update roll_list set fault = $2 where fault is null"
+                                              " and domain_id = any ($1::int[])",
+                                              DB_VALUES(text.at, kind), &marked, err);
+    job->faults += marked;
+    roll_ids_free(&outside);
+    return fine;
+}
+
+/* An entry whose first address is the first address of an earlier one is that one, told again. */
+static const char merge_sql[] =
+    "with suspect as (select distinct domain_id, local_part from roll_list where again),"
+    " head as (select l.entry, min(l.entry) over (partition by l.domain_id, l.local_part,"
+    "   l.kind) as first from roll_list l join suspect using (domain_id, local_part)"
+    "   where l.fault is null and l.kind in ('primary', 'group')),"
+    " same as (select entry, first from head where entry > first"
+    "   union select first, first from head where entry > first)"
+    " update roll_list l set entry = s.first, lone = false from same s where l.entry = s.entry";
+
+/* Of the same address twice the first counts. $1 … the kinds of problem; -1: nothing to say. */
+static const char repeat_sql[] =
+    "with suspect as (select distinct domain_id, local_part from roll_list where again),"
+    " told as (select place, entry, kind, first_value(entry) over same as first,"
+    "   first_value(kind) over same as first_kind, row_number() over same as nth"
+    "   from roll_list join suspect using (domain_id, local_part) where fault is null"
+    "   window same as (partition by domain_id, local_part order by place)),"
+    " marked as (update roll_list l set rival = t.first, fault = case"
+    "     when (t.kind = 'group') <> (t.first_kind = 'group') then $1::int"
+    "     when t.entry = t.first then -1 else $2::int end"
+    "   from told t where t.place = l.place and t.nth > 1 returning l.fault)"
+    " select count(*) from marked where fault >= 0";
+
+static bool judge_repeats(struct roll_job *job, struct err *err)
+{
+    DB_RESULT_AUTO marked = NULL;
+    char kind[] = {'0' + PROBLEM_KIND, '\0'}, conflict[] = {'0' + PROBLEM_CONFLICT, '\0'};
+
+    if (!job->again)
+        return true;
+    if (!db_exec(job->db, merge_sql, DB_NO_VALUES, NULL, err) ||
+        !db_query(job->db, &marked, repeat_sql, DB_VALUES(kind, conflict), err))
+        return false;
+    job->faults += db_int(marked, 0, 0);
+    job->several = true; /* entries may have become one */
+    return true;
+}
+
+bool roll_stage_judge(struct roll_job *job, struct err *err)
+{
+    if (!judge_scope(job, err))
+        return false;
+    /* addresses that are named one by one need no owner */
+    if (job->request->mode > ROLL_FOLLOW)
+        return true;
+    return judge_repeats(job, err);
+}
+
+/* ---- locks ---- */
+
+static void lock_needs(struct roll_job *job)
+{
+    job->locked.count = 0;
+    for (size_t i = 0; i < job->domain_room; i++)
+        if (job->domains[i].used) {
+            roll_ids_add(&job->locked, job->domains[i].id);
+            roll_ids_add(&job->locked, job->domains[i].target);
+        }
+    for (size_t i = 0; i < job->extra.count; i++)
+        roll_ids_add(&job->locked, job->extra.at[i]);
+    roll_ids_sort(&job->locked);
+}
+
+/* The row with that id of a result that is sorted by it. */
+static bool row_of(const struct db_result *rows, int32_t id, size_t *row)
+{
+    size_t low = 0, high = db_rows(rows);
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (db_int(rows, middle, 0) < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *row = low;
+    return low < db_rows(rows) && db_int(rows, low, 0) == id;
+}
+
+static bool still_so(const struct roll_domain *domain, const struct db_result *rows)
+{
+    size_t own, target;
+
+    return row_of(rows, domain->id, &own) && row_of(rows, domain->target, &target) &&
+           db_int(rows, own, 1) == domain->target && db_int(rows, target, 1) == domain->target &&
+           db_int(rows, target, 2) == domain->customer &&
+           db_bool(rows, target, 3) == domain->case_sensitive && db_bool(rows, own, 4) &&
+           db_bool(rows, target, 4);
+}
+
+bool roll_stage_lock(struct roll_job *job, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+    BUF_AUTO ids = {0};
+
+    lock_needs(job);
+    roll_ids_text(&job->locked, &ids);
+    if (!db_query(job->db, &rows,
+                  "select id, coalesce(alias_of, id), customer_id, case_sensitive,"
+                  " state = 'active' from domain where id = any ($1::int[]) order by id for update",
+                  DB_VALUES(ids.at), err))
+        return false;
+    for (size_t i = 0; i < job->domain_room; i++)
+        if (job->domains[i].used && !still_so(&job->domains[i], rows))
+            return err_set(err, ERR_TEMPORARY, "%s: was changed while the list was read; try again",
+                           job->domains[i].name);
+    return true;
+}
+
+void roll_stage_free(struct roll_job *job)
+{
+    for (size_t i = 0; i < job->domain_room; i++)
+        free(job->domains[i].name);
+    free(job->domains);
+    free(job->seen);
+    buf_free(&job->rows);
+    roll_ids_free(&job->listed);
+    roll_ids_free(&job->scope);
+    roll_ids_free(&job->locked);
+    roll_ids_free(&job->extra);
+}
