@@ -83,7 +83,7 @@ void kv_load_abort(struct kv_load **load);
 /* Whether the disk takes a megabyte more: on a full one, recovery fails as if there were damage. */
 bool kv_has_room(const char *directory);
 
-/* Moves a directory whose environment is closed aside, to DIRECTORY.damaged (an older one there is
+/* Moves what a directory holds, its environment closed, to DIRECTORY/damaged (what lay there is
  * removed). */
 bool kv_move_aside(const char *directory, struct err *err) MUST_CHECK;
 
