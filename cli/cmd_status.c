@@ -64,10 +64,21 @@ static void judge(const struct cli *cli, const struct gateway *g, struct buf *ou
         attention(out, "gateway %s: %s", g->name, g->trouble);
 }
 
+/* clang-format off */
+static const char head_sql[] =
+    "select not pg_is_in_recovery(), c.version,"
+    " (select " SQL_TIME("coalesce(s.decided_at, s.created_at)") " from changeset s"
+    "  where s.version = c.version),"
+    " (select count(*) from domain where state = 'active') from roll_clock c";
 static const char gateways_sql[] =
-    "select g.name, g.version, greatest(c.version - g.version, 0), g.age_ms, " SQL_AGE(
-        "g.seen_at") ", g.recipients, g.answers, g.refused, g.deferred, g.trouble, g.program"
-                     " from gateway g, roll_clock c order by g.name";
+    "select g.name, g.version, greatest(c.version - g.version, 0), g.age_ms,"
+    " " SQL_AGE("g.seen_at") ", g.recipients, g.answers, g.refused, g.deferred, g.trouble,"
+    " g.program from gateway g, roll_clock c order by g.name";
+static const char held_sql[] =
+    "select c.id, coalesce(k.name, ''), c.mode, c.source, c.actor, " SQL_TIME("c.created_at") ","
+    " c.removed, c.note from changeset c left join customer k on k.id = c.customer_id"
+    " where c.state = 'held' order by c.id limit 1000";
+/* clang-format on */
 
 static bool put_gateways(struct cli *cli, struct buf *todo, struct err *err)
 {
@@ -104,13 +115,7 @@ static bool put_held(struct cli *cli, struct buf *todo, struct err *err)
                                           "created",   "removes",  "note", NULL};
     DB_RESULT_AUTO rows = NULL;
 
-    if (!db_query(cli->db, &rows,
-                  "select c.id, coalesce(k.name, ''), c.mode, c.source, c.actor, " SQL_TIME(
-                      "c.created_at") ", c.removed, c.note from changeset c"
-                                      " left join customer k on k.id = c.customer_id where c.state "
-                                      "= 'held'"
-                                      " order by c.id limit 1000",
-                  DB_NO_VALUES, err))
+    if (!db_query(cli->db, &rows, held_sql, DB_NO_VALUES, err))
         return false;
     out_section(cli->out, "held", db_rows(rows) > 0 ? "held changesets" : NULL, OUT_TABLE, columns);
     for (size_t i = 0; i < db_rows(rows); i++)
@@ -132,14 +137,7 @@ static bool put_head(struct cli *cli, struct err *err)
                                           "changed",  "domains", NULL};
     DB_RESULT_AUTO rows = NULL;
 
-    if (!db_query(cli->db, &rows,
-                  "select not pg_is_in_recovery(), c.version,"
-                  " (select " SQL_TIME(
-                      "coalesce(s.decided_at, s.created_at)") " from changeset s"
-                                                              "   where s.version = c.version),"
-                                                              " (select count(*) from domain where "
-                                                              "state = 'active') from roll_clock c",
-                  DB_NO_VALUES, err))
+    if (!db_query(cli->db, &rows, head_sql, DB_NO_VALUES, err))
         return false;
     out_section(cli->out, NULL, NULL, OUT_HEAD, columns);
     out_text(cli->out, db_host(cli->db));

@@ -6,69 +6,60 @@
 #include "cli/cmd.h"
 #include "lib/str.h"
 
-/* Rows of one query; the list goes on behind the last address of the page before. */
-enum { PAGE = 5000 };
-#define PAGE_TEXT "5000"
-
-/* A line per user (its primary address) and per group, of what is on the roll. */
-static const char list_sql[] = "select d.name, r.local_part, " SQL_ADDRESS(
-    "r.local_part",
-    "d.name") ", coalesce(u.name, ''),"
-              " r.kind, r.state,"
-              " (select string_agg(" SQL_ADDRESS(
-                  "a.local_part",
-                  "ad.name") ", e'\\n'"
-                             "    order by ad.name, a.local_part) from recipient a join domain ad "
-                             "on ad.id = a.domain_id"
-                             "    where a.user_id = r.user_id and a.kind = 'alias' and a.state <> "
-                             "'removed'),"
-                             " " SQL_SOURCES " from recipient r join domain d on d.id = r.domain_id"
-                             " join customer k on k.id = d.customer_id left join users u on u.id = "
-                             "r.user_id"
-                             " where (r.kind = 'group' or r.kind = 'primary') and r.state <> "
-                             "'removed'"
-                             " and (d.name, r.local_part) > ($1 collate \"C\", $2 collate \"C\")"
-                             " and ($3::text is null or d.name = $3)"
-                             " and ($4::text is null or lower(k.name) = lower($4))"
-                             " and ($5::recipient_state is null or r.state = $5::recipient_state)"
-                             " and ($6::text is null or strpos(lower(r.local_part || '@' || "
-                             "d.name), lower($6)) > 0"
-                             "      or strpos(lower(u.name), lower($6)) > 0)"
-                             " order by d.name, r.local_part limit " PAGE_TEXT;
-
-struct listing {
-    char domain[ADDR_DOMAIN_MAX + 1], local[ADDR_LOCAL_MAX + 1]; /* the last one of the page */
-    int64_t left;
-};
+/* A line per user (its primary address) and per group, of what is on the roll. Fetched piece by
+ * piece, so that memory stays constant however long the list is. */
+/* clang-format off */
+static const char list_sql[] =
+    "declare list no scroll cursor for"
+    " select " SQL_ADDRESS("r.local_part", "d.name") ", coalesce(u.name, ''), r.kind, r.state,"
+    " (select string_agg(" SQL_ADDRESS("a.local_part", "ad.name") ", e'\\n'"
+    "    order by ad.name, a.local_part)"
+    "  from recipient a join domain ad on ad.id = a.domain_id"
+    "  where a.user_id = r.user_id and a.kind = 'alias' and a.state <> 'removed'),"
+    " " SQL_SOURCES
+    " from recipient r join domain d on d.id = r.domain_id"
+    " join customer k on k.id = d.customer_id left join users u on u.id = r.user_id"
+    " where (r.kind = 'group' or r.kind = 'primary') and r.state <> 'removed'"
+    " and ($1::text is null or d.name = $1)"
+    " and ($2::text is null or lower(k.name) = lower($2))"
+    " and ($3::recipient_state is null or r.state = $3::recipient_state)"
+    " and ($4::text is null or strpos(lower(r.local_part || '@' || d.name), lower($4)) > 0"
+    "      or strpos(lower(u.name), lower($4)) > 0)"
+    " order by d.name, r.local_part limit $5::bigint";
+/* clang-format on */
+static const char fetch_sql[] = "fetch 5000 from list";
 
 static void put_user(struct out *out, const struct db_result *rows, size_t row)
 {
+    out_text(out, db_text(rows, row, 0));
+    out_text(out, db_text(rows, row, 1));
     out_text(out, db_text(rows, row, 2));
     out_text(out, db_text(rows, row, 3));
-    out_text(out, db_text(rows, row, 4));
-    out_text(out, db_text(rows, row, 5));
-    out_list(out, db_text(rows, row, 6));
-    out_list(out, db_text(rows, row, 7));
+    out_list(out, db_text(rows, row, 4));
+    out_list(out, db_text(rows, row, 5));
 }
 
-static bool list_page(struct cli *cli, const char *domain, struct listing *at, bool *more,
-                      struct err *err)
+static bool put_list(struct cli *cli, const char *domain, int64_t limit, struct err *err)
 {
-    DB_RESULT_AUTO rows = NULL;
+    char most[24];
+    size_t count;
 
-    if (!db_query(cli->db, &rows, list_sql,
-                  DB_VALUES(at->domain, at->local, domain, cli_value(cli, "customer"),
-                            cli_value(cli, "state"), cli_value(cli, "like")),
-                  err))
+    snprintf(most, sizeof most, "%" PRId64, limit);
+    if (!db_script(cli->db, "begin read only", err) ||
+        !db_exec(cli->db, list_sql,
+                 DB_VALUES(domain, cli_value(cli, "customer"), cli_value(cli, "state"),
+                           cli_value(cli, "like"), most),
+                 NULL, err))
         return false;
-    for (size_t i = 0; i < db_rows(rows) && at->left > 0; i++, at->left--)
-        put_user(cli->out, rows, i);
-    *more = db_rows(rows) == PAGE && at->left > 0;
-    if (*more) {
-        snprintf(at->domain, sizeof at->domain, "%s", db_text(rows, PAGE - 1, 0));
-        snprintf(at->local, sizeof at->local, "%s", db_text(rows, PAGE - 1, 1));
-    }
-    return true;
+    do {
+        DB_RESULT_AUTO rows = NULL;
+        if (!db_query(cli->db, &rows, fetch_sql, DB_NO_VALUES, err))
+            return false;
+        count = db_rows(rows);
+        for (size_t i = 0; i < count; i++)
+            put_user(cli->out, rows, i);
+    } while (count > 0);
+    return db_script(cli->db, "commit", err);
 }
 
 static bool check_state(const struct cli *cli, struct err *err)
@@ -117,22 +108,17 @@ bool cmd_user_list(struct cli *cli, struct err *err)
     static const char *const columns[] = {"address", "name",    "kind", "state",
                                           "aliases", "sources", NULL};
     char name[ADDR_DOMAIN_MAX + 1];
-    struct listing at = {0};
     const char *domain;
-    bool more = true;
+    int64_t limit;
 
-    if (!check_state(cli, err) ||
-        !cli_number(cli, "limit", 1, INT64_MAX, INT64_MAX, &at.left, err) || !cli_read(cli, err) ||
-        !check_customer(cli, err) || !check_domain(cli, name, &domain, err))
+    if (!check_state(cli, err) || !cli_number(cli, "limit", 1, INT64_MAX, INT64_MAX, &limit, err) ||
+        !cli_read(cli, err) || !check_customer(cli, err) || !check_domain(cli, name, &domain, err))
         return false;
     out_section(cli->out, NULL, NULL, OUT_TABLE, columns);
-    while (more)
-        if (!list_page(cli, domain, &at, &more, err))
-            return false;
-    return true;
+    return put_list(cli, domain, limit, err);
 }
 
-/* Of one address: where it is, as the daemon would find it (without the tag's help). */
+/* Under which domain's number the address would stand, and by which case rule. */
 static bool find_address(struct cli *cli, const struct addr *addr, char *domain_id, size_t room,
                          bool *fold_case, struct err *err)
 {
@@ -150,10 +136,8 @@ static bool find_address(struct cli *cli, const struct addr *addr, char *domain_
     return true;
 }
 
-static bool no_such_user(struct cli *cli, const struct db_result *rows, const char *address,
-                         struct err *err)
+static bool no_such_user(const struct db_result *rows, const char *address, struct err *err)
 {
-    (void)cli;
     if (db_rows(rows) == 0)
         return err_set(err, ERR_DATA, "%s is not on the roll", address);
     return err_set(err, ERR_DATA,
@@ -177,6 +161,23 @@ static void put_head(struct out *out, const struct db_result *rows, const char *
     out_text(out, db_text(rows, 0, 2));
 }
 
+/* clang-format off */
+static const char addresses_sql[] =
+    "select " SQL_ADDRESS("r.local_part", "d.name") ", r.kind,"
+    " r.state || case when r.disabled_by_person then ' (by a person)' else '' end,"
+    " " SQL_SOURCES ", r.verified_on, " SQL_TIME("r.refused_at") ", c.id, c.actor,"
+    " " SQL_TIME("c.created_at")
+    " from recipient r join domain d on d.id = r.domain_id join changeset c on c.id = r.changed_by"
+    " where r.user_id = $1::bigint or r.id = $2::bigint"
+    " order by r.kind, d.name, r.local_part";
+static const char one_sql[] =
+    "select r.user_id, coalesce(u.name, ''), k.name, r.id, c.id, " SQL_TIME("c.created_at") ","
+    " c.actor, r.state = 'removed'"
+    " from recipient r join domain d on d.id = r.domain_id join customer k on k.id = d.customer_id"
+    " join changeset c on c.id = r.changed_by left join users u on u.id = r.user_id"
+    " where r.domain_id = $1::integer and r.local_part = $2";
+/* clang-format on */
+
 /* All rows of the user, or the one row of a group. */
 static bool put_addresses(struct cli *cli, const char *user, const char *recipient, struct err *err)
 {
@@ -184,20 +185,7 @@ static bool put_addresses(struct cli *cli, const char *user, const char *recipie
                                           "refused", "changeset", "actor", "changed", NULL};
     DB_RESULT_AUTO rows = NULL;
 
-    if (!db_query(
-            cli->db, &rows,
-            "select " SQL_ADDRESS(
-                "r.local_part",
-                "d.name") ", r.kind, r.state ||"
-                          " case when r.disabled_by_person then ' (by a person)' else '' "
-                          "end, " SQL_SOURCES
-                          ", r.verified_on, " SQL_TIME("r.refused_at") ", c.id, c.actor, " SQL_TIME(
-                              "c.created_at") " from recipient r join domain d on d.id = "
-                                              "r.domain_id"
-                                              " join changeset c on c.id = r.changed_by"
-                                              " where r.user_id = $1::bigint or r.id = $2::bigint"
-                                              " order by r.kind, d.name, r.local_part",
-            DB_VALUES(user, recipient), err))
+    if (!db_query(cli->db, &rows, addresses_sql, DB_VALUES(user, recipient), err))
         return false;
     out_section(cli->out, "addresses", NULL, OUT_TABLE, columns);
     for (size_t i = 0; i < db_rows(rows); i++)
@@ -223,19 +211,11 @@ bool cmd_user_show(struct cli *cli, struct err *err)
     if (!addr_parse(text, true, &addr, err) || !cli_read(cli, err) ||
         !find_address(cli, &addr, domain_id, sizeof domain_id, &fold_case, err) ||
         !addr_parse(text, fold_case, &addr, err) ||
-        !db_query(cli->db, &rows,
-                  "select r.user_id, coalesce(u.name, ''), k.name, r.id, c.id, " SQL_TIME(
-                      "c.created_at") ", c.actor, r.state = 'removed'"
-                                      " from recipient r join domain d on d.id = r.domain_id"
-                                      " join customer k on k.id = d.customer_id join changeset c "
-                                      "on c.id = r.changed_by"
-                                      " left join users u on u.id = r.user_id"
-                                      " where r.domain_id = $1::integer and r.local_part = $2",
-                  DB_VALUES(domain_id, addr.local), err))
+        !db_query(cli->db, &rows, one_sql, DB_VALUES(domain_id, addr.local), err))
         return false;
     addr_format(&addr, address);
     if (db_rows(rows) == 0 || db_bool(rows, 0, 7))
-        return no_such_user(cli, rows, address, err);
+        return no_such_user(rows, address, err);
     put_head(cli->out, rows, address);
     return put_addresses(cli, db_null(rows, 0, 0) ? NULL : db_text(rows, 0, 0), db_text(rows, 0, 3),
                          err);

@@ -144,6 +144,12 @@ static void judge_row(struct doctor *d, const char *name, const struct db_result
         doctor_warn(d, "see the log of rollcall-policyd", "%s: %s", name, trouble);
 }
 
+/* clang-format off */
+static const char gateway_sql[] =
+    "select " SQL_AGE("g.seen_at") ", g.age_ms, greatest(c.version - g.version, 0), g.trouble"
+    " from gateway g, roll_clock c where g.name = $1";
+/* clang-format on */
+
 void check_gateway(struct doctor *d)
 {
     char name[256];
@@ -157,11 +163,7 @@ void check_gateway(struct doctor *d)
     snprintf(name, sizeof name, "%s", d->cli->conf.value.gateway_name);
     if (name[0] == '\0' && gethostname(name, sizeof name) != 0)
         snprintf(name, sizeof name, "localhost");
-    if (!db_query(d->cli->db, &rows,
-                  "select " SQL_AGE(
-                      "g.seen_at") ", g.age_ms, greatest(c.version - g.version, 0),"
-                                   " g.trouble from gateway g, roll_clock c where g.name = $1",
-                  DB_VALUES(name), &err))
+    if (!db_query(d->cli->db, &rows, gateway_sql, DB_VALUES(name), &err))
         doctor_bad(d, "see PostgreSQL's log", "%s", err.text);
     else if (db_rows(rows) == 0)
         doctor_warn(d, "on a gateway: start rollcall-policyd; elsewhere nothing",

@@ -259,7 +259,8 @@ static void compare_both_ways(struct doctor *d, const struct names *served,
                     "known",
                     relay->opaque);
     if (lacking == 0 && strange == 0)
-        doctor_ok(d, "the same %zu domains in relay_domains and here", served->count);
+        doctor_ok(d, "relay_domains has what is served here: %zu domain%s", served->count,
+                  served->count == 1 ? "" : "s");
 }
 
 /* Classes of domains that Postfix would deliver itself instead of relaying. */

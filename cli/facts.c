@@ -10,38 +10,34 @@
 #define HOUR (3600 * CLOCK_SECOND)
 #define DAY  (24 * HOUR)
 
+/* clang-format off */
 #define ORIGIN                                                                                     \
     "c.id, c.version, c.actor, c.program, " SQL_TIME("coalesce(c.decided_at, c.created_at)")
 #define DOMAIN_ROW                                                                                 \
-    "select d.name, d.state, coalesce((select name from domain t where t.id = d.alias_of), '"      \
-    "'), d.id, d.relay_check, coalesce(d.shadow::text, ''), d.loaded_at is not null,"              \
-    " coalesce(d.stale_limit, -1), coalesce(d.source_stale_limit, -1), "                           \
-    "d.follows_directory, " SQL_AGE(                                                               \
-        "d.synced_at") ", d.recipient_delimiter, d.case_sensitive, " ORIGIN                        \
-                       " from domain d join changeset c on c.id = d.changed_by "
+    "select d.name, d.state,"                                                                      \
+    " coalesce((select t.name from domain t where t.id = d.alias_of), ''), d.id, d.relay_check,"   \
+    " coalesce(d.shadow::text, ''), d.loaded_at is not null, coalesce(d.stale_limit, -1),"         \
+    " coalesce(d.source_stale_limit, -1), d.follows_directory, " SQL_AGE("d.synced_at") ","        \
+    " d.recipient_delimiter, d.case_sensitive, " ORIGIN                                            \
+    " from domain d join changeset c on c.id = d.changed_by "
 
 /* The name itself and its parents, the nearest known first. */
 static const char nearest_sql[] =
     DOMAIN_ROW "where d.name = any ($1::text[]) order by length(d.name) desc limit 1";
 static const char target_sql[] = DOMAIN_ROW "where d.name = $1";
-static const char recipient_sql[] = "select " SQL_ADDRESS(
-    "r.local_part",
-    "d.name") ", r.state, r.kind,"
-              " coalesce((select " SQL_ADDRESS(
-                  "p.local_part",
-                  "pd.name") " from recipient p join domain pd"
-                             "   on pd.id = p.domain_id where p.user_id = r.user_id and p.kind = "
-                             "'primary'), ''),"
-                             " coalesce((select u.name from users u where u.id = r.user_id), "
-                             "''), " SQL_SOURCES ","
-                             " (now() at time zone 'UTC')::date - r.verified_on,"
-                             " floor(extract(epoch from now()) / 3600)::bigint"
-                             "   - floor(extract(epoch from r.refused_at) / 3600)::bigint,"
-                             " (r.refused_at at time zone 'UTC')::date >= coalesce(r.verified_on, "
-                             "date '-infinity'), " ORIGIN
-                             " from recipient r join domain d on d.id = r.domain_id join changeset "
-                             "c on c.id = r.changed_by"
-                             " where r.domain_id = $1::integer and r.local_part = $2";
+static const char recipient_sql[] =
+    "select " SQL_ADDRESS("r.local_part", "d.name") ", r.state, r.kind,"
+    " coalesce((select " SQL_ADDRESS("p.local_part", "pd.name")
+    "   from recipient p join domain pd on pd.id = p.domain_id"
+    "   where p.user_id = r.user_id and p.kind = 'primary'), ''),"
+    " coalesce((select u.name from users u where u.id = r.user_id), ''), " SQL_SOURCES ","
+    " (now() at time zone 'UTC')::date - r.verified_on,"
+    " floor(extract(epoch from now()) / 3600)::bigint"
+    "   - floor(extract(epoch from r.refused_at) / 3600)::bigint,"
+    " (r.refused_at at time zone 'UTC')::date >= coalesce(r.verified_on, date '-infinity'), " ORIGIN
+    " from recipient r join domain d on d.id = r.domain_id join changeset c on c.id = r.changed_by"
+    " where r.domain_id = $1::integer and r.local_part = $2";
+/* clang-format on */
 
 static void take_version(struct facts *facts, const struct db_result *rows, int origin)
 {

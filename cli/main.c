@@ -22,6 +22,18 @@
     {                                                                                              \
         "timeout", "TIME", false, "with --wait: at most so long (10s); beyond it exit 75"          \
     }
+#define OPTION_NOTE                                                                                \
+    {                                                                                              \
+        "note", "TEXT", false, "why, for the history"                                              \
+    }
+#define OPTION_DRY_RUN                                                                             \
+    {                                                                                              \
+        "dry-run", NULL, false, "show the difference, change nothing"                              \
+    }
+#define OPTION_FORCE                                                                               \
+    {                                                                                              \
+        "force", NULL, false, "do not hold it, however many addresses it takes away"               \
+    }
 #define OPTION_CUSTOMER                                                                            \
     {                                                                                              \
         "customer", "NAME", false, "of that customer"                                              \
@@ -39,6 +51,17 @@ static const struct cli_option wait_options[] = {OPTION_WAIT, OPTIONS_END};
 static const struct cli_option domain_list_options[] = {OPTION_CUSTOMER, OPTION_LIKE, OPTIONS_END};
 static const struct cli_option domain_remove_options[] = {
     {"with-users", NULL, false, "with all its recipients"}, OPTION_WAIT, OPTIONS_END};
+static const struct cli_option user_add_options[] = {
+    {"alias", "ADDRESS", true, "another address of the same user"},
+    {"name", "TEXT", false, "the user's name"},
+    {"group", NULL, false, "group addresses: accepted, but nobody's mailbox"},
+    {"disabled", NULL, false, "on the roll, but refused"},
+    OPTION_NOTE,
+    OPTION_DRY_RUN,
+    OPTION_WAIT,
+    OPTIONS_END};
+static const struct cli_option user_options[] = {OPTION_NOTE, OPTION_DRY_RUN, OPTION_WAIT,
+                                                 OPTIONS_END};
 static const struct cli_option user_list_options[] = {
     {"domain", "NAME", false, "of that domain"},
     OPTION_CUSTOMER,
@@ -46,6 +69,21 @@ static const struct cli_option user_list_options[] = {
     {"like", "TEXT", false, "with that fragment in the primary address or the name"},
     {"limit", "NUMBER", false, "at most so many"},
     OPTIONS_END};
+static const struct cli_option user_import_options[] = {
+    {"strict", NULL, false, "any refused line: change nothing"},
+    OPTION_FORCE,
+    OPTION_NOTE,
+    OPTION_DRY_RUN,
+    OPTION_WAIT,
+    OPTIONS_END};
+static const struct cli_option change_list_options[] = {
+    {"state", "STATE", false, "applied, held, undone or rejected"},
+    OPTION_CUSTOMER,
+    {"limit", "NUMBER", false, "at most so many, the newest first (50)"},
+    OPTIONS_END};
+static const struct cli_option change_show_options[] = {
+    {"limit", "NUMBER", false, "at most so many addresses of it (1000)"}, OPTIONS_END};
+static const struct cli_option change_reject_options[] = {OPTION_NOTE, OPTIONS_END};
 static const struct cli_option status_options[] = {
     {"forget", "GATEWAY", false, "take a gateway that is gone for good off the list"}, OPTIONS_END};
 static const struct cli_option config_options[] = {
@@ -91,10 +129,28 @@ const struct command commands[] = {
      "serve domains no longer\n"
      "Take them out of Postfix's relay_domains first: until the tombstone is purged their mail\n"
      "gets 450. Refused while they have recipients, unless --with-users."},
+    {"user add", cmd_user_add, "ADDRESS…", 1, CLI_MANY, user_add_options, false,
+     "put users on the roll\n"
+     "Each ADDRESS is one user; with --alias or --name give exactly one. All of them in one\n"
+     "changeset, or none."},
+    {"user remove", cmd_user_remove, "ADDRESS…", 1, CLI_MANY, user_options, false,
+     "take users or single addresses off the roll\n"
+     "A user's primary address takes the user with all addresses; an alias only itself."},
+    {"user disable", cmd_user_disable, "ADDRESS…", 1, CLI_MANY, user_options, false,
+     "refuse users' mail, whatever the relay check\n"
+     "A user's primary address disables the user with all addresses; an alias only itself."},
+    {"user enable", cmd_user_enable, "ADDRESS…", 1, CLI_MANY, user_options, false,
+     "accept disabled users' mail again"},
     {"user show", cmd_user_show, "ADDRESS", 1, 1, NULL, false,
      "show the user who has an address, with all addresses and who put them there"},
     {"user list", cmd_user_list, "", 0, 0, user_list_options, false,
      "list users and group addresses"},
+    {"user import", cmd_user_import, "FILE|-", 1, 1, user_import_options, false,
+     "put the addresses of a file on the roll, a user per line\n"
+     "Empty lines and those that begin with # are skipped. A line that is no address is named\n"
+     "with its number and reason, and nothing is changed; a line that the roll refuses (a foreign\n"
+     "domain, somebody else's alias) is named, and the others are applied, unless --strict.\n"
+     "In both cases the exit code is 65."},
     {"explain", cmd_explain, "ADDRESS|CODE", 1, 1, NULL, false,
      "why an address is accepted or refused, here and on each gateway\n"
      "The verdict is that of the daemon's own code on the facts in PostgreSQL; then what each\n"
@@ -109,6 +165,17 @@ const struct command commands[] = {
     {"doctor", cmd_doctor, "", 0, 0, NULL, false,
      "check settings, database, replica, sockets and Postfix, and say what to put there\n"
      "Run it as root on a gateway. Exit code 1 when a check is bad."},
+    {"change list", cmd_change_list, "", 0, 0, change_list_options, false,
+     "list changesets, the newest first"},
+    {"change show", cmd_change_show, "ID", 1, 1, change_show_options, false,
+     "show what a changeset did to each address, or would do while it is held"},
+    {"change undo", cmd_change_undo, "ID", 1, 1, user_options, false,
+     "apply the inverse of a changeset\n"
+     "Refused where later changesets touched the same addresses; they are named."},
+    {"change approve", cmd_change_approve, "ID", 1, 1, user_options, false,
+     "apply a held changeset to the roll as it is now"},
+    {"change reject", cmd_change_reject, "ID", 1, 1, change_reject_options, false,
+     "drop a held changeset"},
 };
 const size_t command_count = sizeof commands / sizeof commands[0];
 
