@@ -56,6 +56,7 @@ struct roll_job {
     struct roll_ids extra; /* to be locked as well: domains that the plan turned out to touch */
 
     struct buf rows; /* staged, not yet sent; COPY text format */
+    bool copying;    /* a COPY into roll_list is open */
     uint64_t *seen;  /* Bloom filter of addresses staged; NULL until there are two */
     int32_t entries, places;
     bool several;   /* an entry has several addresses */

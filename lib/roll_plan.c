@@ -114,14 +114,15 @@ static const char several_sql[] =
                    "   from settled f left join who w on w.entry = f.entry order by domain_id, "
                    "local_part)";
 
-/* … and what becomes of each; what stays as it is falls away. */
+/* … and what becomes of each; what stays as it is falls away. "offset 0" keeps the planner from
+ * writing what is computed once into every place that uses it. */
 static const char after_sql[] =
     ", claimed as (select f.*, coalesce(f.person, false) as after_person, case"
     "     when " REPLACE " or not f.here then array[" OWN " || case when f.disabled then '!'"
     "       else '' end]"
     "     else array(select x collate \"C\" from unnest(f.claims) x where x <> " OWN
     "         and x <> " OWN " || '!' union all select " OWN " || case when f.disabled then '!'"
-    "         else '' end order by 1) end as after_claims from owned f),"
+    "         else '' end order by 1) end as after_claims from owned f offset 0),"
     " stated as (select f.*, case when f.after_person or " HAS_DISABLING(
         "f.after_claims") "     then 'disabled' else 'active' end::recipient_state as after_state "
                           "from claimed f),"
@@ -130,7 +131,7 @@ static const char after_sql[] =
                           "     when (f.owner, f.kind, f.state, f.claims) is distinct from"
                           "       (f.after_user, f.after_kind, f.after_state, f.after_claims) then "
                           "'~'"
-                          "     else '=' end)::\"char\" as sign from stated f)"
+                          "     else '=' end)::\"char\" as sign from stated f offset 0)"
                           " select sign, problem, line, nullif(name, '') as name, coalesce(rid, "
                           "case when sign = '+' then"
                           "   nextval('recipient_id_seq') end) as rid, rid is null as fresh,"

@@ -2,7 +2,7 @@
  * roll_stage - see roll_job.h; here: the list on its way into roll_list, and the domains it names
  *
  * Entries become lines of COPY in a buffer that is sent whenever it is full, so that memory stays
- * constant and, in between, the database can be asked about a domain that was not seen before.
+ * constant. When a domain was not seen before, the COPY is ended, to ask the database about it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +11,10 @@
 #include "roll_job.h"
 
 enum {
-    ROWS_FULL = 1 << 20, /* bytes in the buffer: time to send */
-    LOOKUPS_MOST = 64,   /* domains asked for one by one; then all are read at once */
-    SEEN_BITS = 24,      /* 2 MiB: a million addresses with 0.2 % false alarms */
+    ROWS_FULL = 128 * 1024, /* bytes in the buffer: time to send */
+    LOOKUPS_MOST = 64,      /* domains asked for one by one; then all are read at once */
+    SEEN_BLOCKS = 1 << 18,  /* of one cache line: 16 MiB, touched as far as they are needed */
+    SEEN_WORDS = 8,         /* of 64 bits in a block */
 };
 
 /* ---- numbers of domains ---- */
@@ -146,6 +147,8 @@ static bool domains_read(struct roll_job *job, const char *name, struct err *err
     return fine;
 }
 
+static bool end_rows(struct roll_job *job, struct err *err);
+
 /* What is known about a name that a list mentions; NULL with err filled when that cannot be read.
  * Valid until the next call. */
 static struct roll_domain *domain_find(struct roll_job *job, struct span name, struct err *err)
@@ -165,7 +168,7 @@ static struct roll_domain *domain_find(struct roll_job *job, struct span name, s
     memcpy(text, name.at, name.len);
     text[name.len] = '\0';
     bool all = ++job->lookups > LOOKUPS_MOST;
-    if (!domains_read(job, all ? NULL : text, err))
+    if (!end_rows(job, err) || !domains_read(job, all ? NULL : text, err))
         return NULL;
     job->all_domains = all;
     return all ? domain_find(job, name, err) : domain_keep(job, name);
@@ -199,20 +202,24 @@ bool roll_scope(struct roll_job *job, const char *name, struct err *err)
 
 /* ---- staging ---- */
 
-/* Whether that address may have been staged before: no is certain, yes is to be looked at. */
+/*
+ * Whether that address may have been staged before: no is certain, yes is to be looked at. A Bloom
+ * filter whose bits for one address lie in one cache line; a million addresses give no false alarm
+ * worth mentioning, ten millions one in 400.
+ */
 static bool seen_before(struct roll_job *job, int32_t domain, const struct addr *address)
 {
-    uint64_t mask = (UINT64_C(1) << SEEN_BITS) - 1;
-    uint64_t start = hash_bytes((uint64_t)domain, address->local, address->local_len);
-    uint64_t at = hash_mix(start), step = hash_mix(at) | 1;
+    uint64_t hash = hash_bytes((uint64_t)domain, address->local, address->local_len);
+    uint64_t place = hash_mix(hash), bits = hash_mix(place);
     bool seen = true;
 
     if (job->seen == NULL)
-        job->seen = mem_zero((mask + 1) / 64, sizeof *job->seen);
-    for (int i = 0; i < 4; i++, at += step) {
-        uint64_t bit = UINT64_C(1) << (at & 63), *word = &job->seen[(at & mask) / 64];
-        seen = seen && (*word & bit) != 0;
-        *word |= bit;
+        job->seen = mem_zero((size_t)SEEN_BLOCKS * SEEN_WORDS, sizeof *job->seen);
+    uint64_t *block = &job->seen[(place % SEEN_BLOCKS) * SEEN_WORDS];
+    for (int word = 0; word < SEEN_WORDS; word++, bits >>= 6) {
+        uint64_t bit = UINT64_C(1) << (bits & 63);
+        seen = seen && (block[word] & bit) != 0;
+        block[word] |= bit;
     }
     return seen;
 }
@@ -222,6 +229,17 @@ static int32_t line_number(int64_t line)
     return line < 0 ? 0 : line > INT32_MAX ? INT32_MAX : (int32_t)line;
 }
 
+static void put_number(struct buf *rows, int32_t number)
+{
+    char text[12], *at = text + sizeof text;
+
+    *--at = '\t';
+    do
+        *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    buf_append(rows, at, (size_t)(text + sizeof text - at));
+}
+
 /* One line of COPY, in the order of roll_list's columns. `fault`: a roll_problem_kind, or -1. */
 static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t at,
                     const struct roll_domain *domain, int fault)
@@ -229,24 +247,23 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
     const struct addr *address = &entry->addresses[at];
     struct buf *rows = &job->rows;
     char text[ADDR_TEXT_MAX + 1];
-    bool again = fault < 0 && seen_before(job, domain->target, address);
+    bool ours = domain->id != 0, again = fault < 0 && seen_before(job, domain->target, address);
 
-    buf_printf(rows, "%d\t%d\t%d\t%d\t", (int)job->entries, (int)job->places,
-               (int)line_number(entry->line), (int)domain->target);
-    db_copy_escape(rows,
-                   domain->id != 0 ? span_of(address->local, address->local_len) : span_of("", 0));
-    buf_printf(rows, "\t%s\t%s\t%s\t%s\t",
-               entry->kind == ENTRY_GROUP ? "group"
-               : at == 0                  ? "primary"
-                                          : "alias",
-               entry->address_count == 1 ? "t" : "f", again ? "t" : "f",
-               entry->disabled ? "t" : "f");
-    if (fault < 0)
-        buf_text(rows, "\\N");
+    put_number(rows, job->entries);
+    put_number(rows, job->places);
+    put_number(rows, line_number(entry->line));
+    put_number(rows, domain->target);
+    db_copy_escape(rows, span_of(address->local, ours ? address->local_len : 0));
+    buf_text(rows, entry->kind == ENTRY_GROUP ? "\tgroup" : at == 0 ? "\tprimary" : "\talias");
+    buf_text(rows, entry->address_count == 1 ? "\tt" : "\tf");
+    buf_text(rows, again ? "\tt" : "\tf");
+    buf_text(rows, entry->disabled ? "\tt\t" : "\tf\t");
+    if (fault >= 0)
+        put_number(rows, fault);
     else
-        buf_printf(rows, "%d", fault);
-    buf_printf(rows, "\t%d\t", (int)job->entries);
-    if (domain->id != 0)
+        buf_text(rows, "\\N\t");
+    put_number(rows, job->entries);
+    if (ours)
         db_copy_escape(rows, entry->name);
     else
         db_copy_escape(rows, span_of(text, addr_format(address, text)));
@@ -255,15 +272,29 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
     job->faults += fault >= 0;
 }
 
-bool roll_stage_flush(struct roll_job *job, struct err *err)
+/* Gives the buffer to the database, which reads it while the next one is filled. */
+static bool send_rows(struct roll_job *job, struct err *err)
 {
-    if (job->rows.len == 0)
-        return true;
-    bool fine = db_copy_in(job->db, "copy roll_list from stdin", err) &&
-                db_copy_put(job->db, job->rows.at, job->rows.len, err) &&
-                db_copy_end(job->db, NULL, err);
+    if (!job->copying && !db_copy_in(job->db, "copy roll_list from stdin", err))
+        return false;
+    job->copying = true;
+    bool fine = db_copy_put(job->db, job->rows.at, job->rows.len, err);
     buf_clear(&job->rows);
     return fine;
+}
+
+/* Ends the COPY that may be open, so that other statements can be sent. */
+static bool end_rows(struct roll_job *job, struct err *err)
+{
+    bool copying = job->copying;
+
+    job->copying = false;
+    return !copying || db_copy_end(job->db, NULL, err);
+}
+
+bool roll_stage_flush(struct roll_job *job, struct err *err)
+{
+    return (job->rows.len == 0 || send_rows(job, err)) && end_rows(job, err);
 }
 
 static bool check_entry(const struct roll_job *job, const struct roll_entry *entry, struct err *err)
@@ -310,7 +341,7 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
         job->places++;
         put_row(job, entry, i, domain, ours ? -1 : PROBLEM_FOREIGN);
     }
-    return job->rows.len < ROWS_FULL || roll_stage_flush(job, err);
+    return job->rows.len < ROWS_FULL || send_rows(job, err);
 }
 
 /* ---- what is wrong with the list by itself ---- */
@@ -363,15 +394,16 @@ static const char repeat_sql[] =
 static bool judge_repeats(struct roll_job *job, struct err *err)
 {
     DB_RESULT_AUTO marked = NULL;
+    int64_t merged;
     char kind[] = {'0' + PROBLEM_KIND, '\0'}, conflict[] = {'0' + PROBLEM_CONFLICT, '\0'};
 
     if (!job->again)
         return true;
-    if (!db_exec(job->db, merge_sql, DB_NO_VALUES, NULL, err) ||
+    if (!db_exec(job->db, merge_sql, DB_NO_VALUES, &merged, err) ||
         !db_query(job->db, &marked, repeat_sql, DB_VALUES(kind, conflict), err))
         return false;
     job->faults += db_int(marked, 0, 0);
-    job->several = true; /* entries may have become one */
+    job->several = job->several || merged > 0;
     return true;
 }
 
