@@ -1,0 +1,46 @@
+"""seeds - writes the seed corpus of a fuzzer from the tables of t/data: seeds.py NAME DIRECTORY
+
+A fuzzer without tables of its own starts from nothing.
+"""
+import pathlib
+import re
+import sys
+
+DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
+
+
+def unescape(field):
+    """The bytes that a field stands for, as t/unit/table.h reads it."""
+    text = re.sub(rb"\{(\d+):([^}]*)\}", lambda m: m[2] * min(int(m[1]), 2000), field)
+    plain = {b"t": b"\t", b"n": b"\n"}
+    return re.sub(rb"\\(?:x([0-9a-fA-F]{2})|(.))",
+                  lambda m: bytes([int(m[1], 16)]) if m[1] else plain.get(m[2], m[2]), text)
+
+
+def first_fields(*tables):
+    for table in tables:
+        for line in (DATA / table).read_bytes().splitlines():
+            if line and not line.startswith(b"#"):
+                yield unescape(line.split(b"\t")[0])
+
+
+def addr():
+    for text in first_fields("addr/valid.txt", "addr/invalid.txt", "addr/asked.txt", "addr/tags.txt"):
+        yield b"\0" + text
+        yield b"\1" + text
+
+
+def request():
+    texts = re.split(rb"^#.*\n", (DATA / "policy/requests.txt").read_bytes(), flags=re.M)
+    real = [text for text in texts if text.strip()]
+    for text in [*real, real[0] + real[1], *first_fields("policy/parse.txt")]:
+        yield len(text).to_bytes(4, "big")[1:3] + text
+
+
+def main(name, directory):
+    maker = globals().get(name) if name in ("addr", "request") else None
+    for number, seed in enumerate(maker() if maker else ()):
+        (pathlib.Path(directory) / f"seed-{number:03}").write_bytes(seed)
+
+
+main(*sys.argv[1:])
