@@ -98,28 +98,29 @@ void check_rights(struct doctor *d)
         "gateway:update";
     static const char admin[] = "changeset:insert change:insert recipient:insert recipient:update "
                                 "recipient_source:insert users:insert domain:update";
-    char missing[400];
+    char for_daemon[400], for_admin[400];
     struct err err;
 
     if (!d->database) {
         doctor_skip(d, "no database");
         return;
     }
-    if (!lacking(d, daemon, missing, sizeof missing, &err))
+    if (!lacking(d, daemon, for_daemon, sizeof for_daemon, &err) ||
+        !lacking(d, admin, for_admin, sizeof for_admin, &err))
         doctor_bad(d, "see PostgreSQL's log", "%s", err.text);
-    else if (missing[0] != '\0')
+    else if (for_daemon[0] != '\0' && for_admin[0] == '\0')
+        doctor_warn(d, "where rollcall-policyd reads these settings: user=rollcall_policyd",
+                    "an administrator's role; rollcall-policyd would lack: %s", for_daemon);
+    else if (for_daemon[0] != '\0')
         doctor_bad(d,
-                   "connect as rollcall_policyd or rollcall_admin, or grant its rights: "
-                   "sql/roles.sql",
-                   "rollcall-policyd would lack: %s", missing);
+                   "connect as rollcall_policyd or rollcall_admin; the owner of the tables grants "
+                   "their rights with 'rollcall db upgrade'",
+                   "rollcall-policyd would lack: %s", for_daemon);
     else
-        doctor_ok(d, "all that rollcall-policyd needs");
-    if (!lacking(d, admin, missing, sizeof missing, &err))
-        doctor_bad(d, "see PostgreSQL's log", "%s", err.text);
-    else if (missing[0] != '\0')
-        doctor_ok(d, "this role may read only; to change the roll use rollcall_admin");
-    else
-        doctor_ok(d, "may change the roll, too");
+        doctor_ok(d, "all that rollcall-policyd needs%s",
+                  for_admin[0] == '\0' ? ", and to change the roll"
+                                       : "; to change the roll connect "
+                                         "as rollcall_admin");
 }
 
 static void judge_row(struct doctor *d, const char *name, const struct db_result *rows)

@@ -210,6 +210,17 @@ static bool read_timeout(struct cli *cli, struct err *err)
                    limit);
 }
 
+/* The role lacks a right: say which one has it. */
+static void hint_at_role(const struct cli *cli, struct err *err)
+{
+    static const char insufficient_privilege[] = "42501"; /* SQLSTATE */
+    size_t len = strlen(err->text);
+
+    if (cli->db != NULL && strcmp(db_sqlstate(cli->db), insufficient_privilege) == 0)
+        snprintf(err->text + len, sizeof err->text - len,
+                 "; connect as rollcall_admin (-o database=…)");
+}
+
 static bool run_command(struct cli *cli, struct err *err)
 {
     if (!read_timeout(cli, err) ||
@@ -218,6 +229,8 @@ static bool run_command(struct cli *cli, struct err *err)
     cli->out = out_open(stdout, cli->json);
     cli->actor = login_name();
     bool fine = cli->command->run(cli, err);
+    if (!fine)
+        hint_at_role(cli, err);
     db_close(&cli->db);
     if (!out_close(&cli->out) && fine)
         fine = err_set(err, ERR_OTHER, "the output could not be written");

@@ -6,7 +6,7 @@
 #include "lib/clock.h"
 #include "lib/str.h"
 
-enum { PAUSE_FIRST_US = 5000, PAUSE_MOST_US = 50000 };
+enum { PAUSE_FIRST_US = 2000, PAUSE_MOST_US = 50000 };
 
 /* Live gateways: those that have the version, and the names of those that have not. */
 struct standing {

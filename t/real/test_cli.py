@@ -482,6 +482,50 @@ def test_change():
         refused(rc, 65, "change", "reject", "12345", has="12345")
 
 
+def test_held():
+    """A list that would take away half of a domain waits for a decision."""
+    with sample() as rc:
+        rc.cli("user", "add", *[f"u{n}@panel.test" for n in range(10)])
+
+        def hold():
+            return rc.psql("""with c as (insert into changeset (customer_id, mode, source, actor, program, state, removed)
+                select customer_id, 'replace', 'import', 'somebody', 'test', 'held', 8 from domain where name = 'panel.test'
+                returning id), d as (insert into held_domain select c.id, d.id from c, domain d where d.name = 'panel.test'
+                returning changeset_id, domain_id) insert into held_entry (changeset_id, entry, place, line, domain_id,
+                local_part, kind, disabled, name) select changeset_id, n, n, n, domain_id, 'u' || n, 'primary', false, ''
+                from d, generate_series(0, 1) n returning changeset_id""").split()[0]
+
+        number = hold()
+        assert [row["id"] for row in rc.json("change", "list", "--state", "held")] == [int(number)]
+        told = json.loads(rc.cli("status", "--json", check=1))
+        assert told["held"][0]["changeset"] == int(number) and any(number in row["text"] for row in told["attention"])
+        shown = rc.json("change", "show", number)
+        assert shown["state"] == "held" and [r["sign"] for r in shown["differences"]].count("-") == 8, shown
+        assert "change approve " + number in rc.cli("change", "show", number)
+        assert len(rc.json("user", "list")) == 10
+        assert rc.json("change", "reject", number, "--note", "no") == {"rejected": int(number)}
+        assert rc.json("change", "show", number)["state"] == "rejected" and len(rc.json("user", "list")) == 10
+        number = hold()
+        assert rc.json("change", "approve", number)["removed"] == 8
+        assert len(rc.json("user", "list")) == 2 and rc.json("change", "show", number)["state"] == "applied"
+
+
+def test_roles():
+    """What the administrator's role may do, and what the daemon's is told."""
+    with sample() as rc:
+        rc.set(database=f"host={rc.host} dbname={rc.dbname} user=rollcall_admin")
+        for command in [["customer", "add", "Second"], ["customer", "remove", "Second"], ["customer", "list"],
+                        ["domain", "add", "new.test", "--customer", "Example Clinic"], ["domain", "set", "new.test", "--loaded"],
+                        ["domain", "remove", "new.test"], ["user", "add", "anna@panel.test", "b@panel.test"],
+                        ["user", "disable", "b@panel.test"], ["user", "enable", "b@panel.test"], ["user", "list"],
+                        ["user", "show", "anna@panel.test"], ["user", "remove", "anna@panel.test"],
+                        ["explain", "anna@panel.test"], ["change", "undo", rc.psql("select max(id) + 7 from changeset")],
+                        ["change", "list"], ["db", "purge"], ["db", "status"]]:
+            rc.cli(*command)
+        rc.set(database=f"host={rc.host} dbname={rc.dbname} user=rollcall_policyd")
+        refused(rc, 1, "user", "list", has=["permission denied", "rollcall_admin"])
+
+
 # ------------------------------------------------------------------ doctor
 
 def findings(rc, code):
