@@ -205,7 +205,7 @@ bool cmd_user_show(struct cli *cli, struct err *err)
     struct addr addr;
     struct span text = span_text(cli->operands[0]);
     char domain_id[24], address[ADDR_TEXT_MAX + 1];
-    bool fold_case;
+    bool fold_case = true;
     DB_RESULT_AUTO rows = NULL;
 
     if (!addr_parse(text, true, &addr, err) || !cli_read(cli, err) ||
