@@ -172,11 +172,13 @@ static bool make_changeset(struct roll_job *job, const struct roll_plan *plan, c
               "   program, state, forced, note, added, removed, changed, undoes) values ($1::int,"
               "   $2::roll_mode, $3::source_kind, $4::int, $5, $6, $7::changeset_state,"
               "   $8::boolean, $9, $10::int, $11::int, $12::int, $13::bigint) returning id)"
-              " select id, set_config('rollcall.changeset', id::text, true) from made"
+              " select id, set_config('rollcall.changeset', id::text, true),"
+              "   set_config('rollcall.checked', 'on', true) from made"
             : "with made as (update changeset set state = $2::changeset_state, decided_at = now(),"
               "   added = $3::int, removed = $4::int, changed = $5::int where id = $1::bigint"
               "   returning id)"
-              " select id, set_config('rollcall.changeset', id::text, true) from made";
+              " select id, set_config('rollcall.changeset', id::text, true),"
+              "   set_config('rollcall.checked', 'on', true) from made";
     bool fine = job->held == NULL
                     ? db_query(job->db, &made, sql, values, 13, err)
                     : db_query(job->db, &made, sql,

@@ -182,7 +182,7 @@ end $$;
 
 create table users (
   id bigint generated always as identity primary key,
-  customer_id integer not null references customer on delete cascade,
+  customer_id integer not null, -- a customer: checked by statement
   name text not null default '' check (length(name) <= 300),
   live boolean not null default true, -- false: has no address any more; kept so that an undo brings everything back
   created_at timestamptz not null default now()
@@ -295,6 +295,37 @@ create table held_domain (
 
 -- ---------------------------------------------------------------- the rules, by statement
 
+create function roll_check_user() returns trigger language plpgsql as $$
+declare
+  bad integer;
+begin
+  -- dynamic, so that each statement is planned for its own number of rows
+  execute 'select t.customer_id from touched t left join customer c on c.id = t.customer_id where c.id is null limit 1' into bad;
+  if bad is not null then
+    raise exception 'users: there is no customer %', bad using errcode = 'foreign_key_violation';
+  end if;
+  return null;
+end $$;
+create trigger users_inserted after insert on users referencing new table as touched
+  for each statement execute function roll_check_user();
+create trigger users_updated after update on users referencing new table as touched
+  for each statement execute function roll_check_user();
+
+-- A customer without domains takes along its users, who have no addresses any more.
+create function customer_takes_users() returns trigger
+  language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  delete from users where customer_id = old.id;
+  return old;
+end $$;
+create trigger customer_takes_users before delete on customer for each row execute function customer_takes_users();
+
+-- The one door (lib/roll) writes only references that it has just made or holds locked, and spares us the joins that
+-- would find them good: for a million addresses they are seconds. Nobody else says so.
+create function roll_is_checked() returns boolean language sql stable as $$
+  select current_setting('rollcall.checked', true) is not distinct from 'on'
+$$;
+
 create function roll_check_recipient() returns trigger language plpgsql as $$
 declare
   bad text;
@@ -304,11 +335,13 @@ begin
     raise exception 'recipient: changed_by must be the current changeset'
       using errcode = 'RC001', hint = 'set changed_by = roll_changeset()';
   end if;
-  -- dynamic, so that each statement is planned for its own number of rows
   execute 'select t.local_part from touched t left join domain d on d.id = t.domain_id
            where d.id is null or ((d.alias_of is not null or d.state = ''removed'') and t.state <> ''removed'') limit 1' into bad;
   if bad is not null then
     raise exception 'recipient %: its domain is absent, removed or an alias', bad using errcode = 'foreign_key_violation';
+  end if;
+  if roll_is_checked() then
+    return null;
   end if;
   execute 'select t.local_part from touched t left join users u on u.id = t.user_id
            where t.user_id is not null and (u.id is null or not u.live) limit 1' into bad;
@@ -326,6 +359,9 @@ create function roll_check_claim() returns trigger language plpgsql as $$
 declare
   bad bigint;
 begin
+  if roll_is_checked() then
+    return null;
+  end if;
   execute 'select t.recipient_id from touched t left join recipient r on r.id = t.recipient_id
            where r.id is null or r.state = ''removed'' limit 1' into bad;
   if bad is not null then
