@@ -2,10 +2,11 @@
  * roll_job - what the files of the one door share; nobody else includes it
  *
  *     roll_stage.c  roll_list    the list as it was given, by COPY; which domains it names
- *     roll_plan.c   roll_diff    what would change: each address before and after
- *     roll_apply.c               roll_diff becomes the roll, with its history
- *     roll_undo.c                roll_diff from the history; held lists approved or rejected
- *     roll_tell.c                problems and differences in words, for the listener
+ *     roll_list.c   roll_diff    what a list of users and groups wants
+ *     roll_plan.c                the same for addresses named one by one, and what follows from
+ * both roll_apply.c               roll_diff becomes the roll, with its history roll_undo.c
+ * roll_diff from the history; held lists approved or rejected roll_tell.c                problems
+ * and differences in words, for the listener
  *
  * Both tables are temporary and end with the transaction. An address stands in roll_diff with what
  * it is (before_…) and what it will be (after_…), and a sign:
@@ -122,6 +123,9 @@ bool roll_plan_make(struct roll_job *job, struct roll_plan *plan, struct err *er
 /* Whether the guard holds the plan; then `why` tells it without the changeset's number. */
 bool roll_plan_held(struct roll_job *job, const struct roll_plan *plan, bool *held, char *why,
                     size_t room, struct err *err) MUST_CHECK;
+
+/* roll_list.c: fills roll_diff from a list of users and groups. */
+bool roll_list_draft(struct roll_job *job, struct err *err) MUST_CHECK;
 
 /* roll_apply.c: changes the roll as one changeset and commits; fills the outcome. */
 bool roll_apply(struct roll_job *job, const struct roll_plan *plan, struct roll_outcome *outcome,

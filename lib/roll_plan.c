@@ -1,12 +1,10 @@
 /*
  * roll_plan - see roll_job.h; here: what would change, worked out inside the database
  *
- * The list meets the roll once: rows that are already as the list wants them fall away in that
- * first join, so that a list without news costs no more than being read. What is left becomes
- * roll_diff: owners are found, conflicts marked, the state after it computed. All statements run
- * under the locks of the domains concerned; when the plan turns out to touch a domain that is not
- * locked (a user with addresses elsewhere), it is thrown away and made again with that one locked
- * as well, so that locks are always taken in id order and writers never deadlock.
+ * All statements run under the locks of the domains concerned; when the plan turns out to touch a
+ * domain that is not locked (a user with addresses elsewhere), it is thrown away and made again
+ * with that one locked as well, so that locks are always taken in id order and writers never
+ * deadlock.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,157 +14,9 @@
 
 enum { ROUNDS_MOST = 20 };
 
-/* ---- lists of users and groups: add, replace, follow ---- */
-
-/* Parameters of all statements about lists. */
-#define SOURCE    "$1::source_kind"
-#define SOURCE_ID "$2::int"
-#define OWN       "$3::text" /* this source as a claim reads */
-#define REPLACE   "$4::boolean"
-#define FOLLOW    "$5::boolean"
-#define NAMES     "$6::boolean"
-#define SCOPE     "$5::int[]" /* of withdrawals */
-
-#define HAS_DISABLING(claims) "position('!' in array_to_string(" claims ", ' ')) > 0"
-
-/* The list beside the roll. */
-#define MEETS                                                                                      \
-    " from roll_list l"                                                                            \
-    " left join recipient r on r.domain_id = l.domain_id and r.local_part = l.local_part"          \
-    " left join recipient_source c on c.recipient_id = r.id and c.source = " SOURCE                \
-    "   and c.source_id = " SOURCE_ID " left join users u on " NAMES " and u.id = r.user_id"
-/* Not yet as the list wants it, as far as the row alone tells. */
-#define IS_NEWS                                                                                    \
-    "(r.kind = l.kind and c.disabled = l.disabled and r.state = case when l.disabled"              \
-    "   or r.disabled_by_person then 'disabled' else 'active' end::recipient_state"                \
-    " and (l.name = '' or l.kind <> 'primary' or not " NAMES " or u.name = l.name)"                \
-    " and (not " REPLACE " or not exists (select from recipient_source o where"                    \
-    "   o.recipient_id = r.id and (o.source, o.source_id) <> (" SOURCE ", " SOURCE_ID "))))"       \
-    " is not true"
-
-/* Each such row with what the roll has there now; `here`: it is on the roll. A list's order of
- * places is kept by `place`. */
-#define FACTS                                                                                      \
-    "select l.entry, l.place, l.line, l.domain_id, l.local_part, l.kind as listed, l.disabled,"    \
-    " l.name, r.id as rid, coalesce(r.state <> 'removed', false) as here, r.user_id as owner,"     \
-    " case when r.state <> 'removed' then r.kind end as kind, nullif(r.state, 'removed') as "      \
-    "state,"                                                                                       \
-    " case when r.state <> 'removed' then r.disabled_by_person end as person,"                     \
-    " case when r.state <> 'removed' then roll_claims(r.id) end as claims,"                        \
-    " u.name as owner_name" MEETS " where l.fault is null"
-
-/* Free to go to whom the list says: nobody else speaks for it. */
-#define MOVABLE                                                                                    \
-    "(not f.here or " REPLACE " or (" FOLLOW " and f.claims <@ array[" OWN ", " OWN " || '!']))"
-_Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_ABSENT == 2 && PROBLEM_KIND == 3, "as in the SQL");
-/* roll_problem_kind, or null; `whole`: its owner's primary address is in the same entry. */
-#define PROBLEM(whole)                                                                             \
-    "case when " MOVABLE " then null"                                                              \
-    " when (f.kind = 'group') <> (f.listed = 'group') then 3"                                      \
-    " when f.owner is not null and not (" whole ") then 1 end"
-
-/* A list in which each entry is one address is decided row by row. */
-static const char lone_sql[] =
-    "create temp table roll_diff on commit drop as"
-    " with settled as (select f.*, " PROBLEM(
-        "f.kind = 'primary'") " as problem from (" FACTS "   and " IS_NEWS ") f),"
-                              " owned as (select f.*, f.listed as after_kind, case when f.problem "
-                              "is null and"
-                              "     f.listed <> 'group' then case when f.kind = 'primary' and "
-                              "f.owner is not null"
-                              "     then f.owner else nextval('users_id_seq') end end as "
-                              "after_user,"
-                              "   f.problem is null and f.listed <> 'group' and (f.kind = "
-                              "'primary' and f.owner is not null)"
-                              "     is not true as new_user from settled f order by domain_id, "
-                              "local_part)";
-
-/*
- * Entries of several addresses. An entry's user is the owner of its first address whose owner's
- * primary address is in the entry too; else a new user. Other such owners merge into it.
- */
-static const char several_sql[] =
-    "create temp table roll_diff on commit drop as"
-    " with fact as materialized (" FACTS " and l.entry in (select l.entry" MEETS
-    "   where l.fault is null group by l.entry having bool_or(" IS_NEWS ")"
-    "     or min(r.user_id) is distinct from max(r.user_id))),"
-    " candidate as (select entry, owner, min(place) as first, bool_or(kind = 'primary') as whole"
-    "   from fact where owner is not null and listed <> 'group' group by entry, owner),"
-    " chosen as (select distinct on (entry) entry, owner from candidate where whole"
-    "   order by entry, first),"
-    " settled as (select f.*, " PROBLEM(
-        "c.whole") " as problem, h.owner as chosen from fact f"
-                   "   left join candidate c on c.entry = f.entry and c.owner = f.owner"
-                   "   left join chosen h on h.entry = f.entry),"
-                   " head as (select distinct on (entry) entry, place, chosen from settled"
-                   "   where problem is null and listed <> 'group' order by entry, (listed = "
-                   "'primary') desc,"
-                   "     coalesce(kind = 'primary' and owner = chosen, false) desc, place),"
-                   " who as materialized (select entry, place, coalesce(chosen, "
-                   "nextval('users_id_seq')) as id,"
-                   "   chosen is null as made from head),"
-                   " owned as (select f.*, case when f.listed = 'group' then 'group' when w.place "
-                   "= f.place"
-                   "     then 'primary' else 'alias' end::recipient_kind as after_kind,"
-                   "     case when f.problem is null and f.listed <> 'group' then w.id end as "
-                   "after_user,"
-                   "     f.problem is null and w.place = f.place and w.made as new_user"
-                   "   from settled f left join who w on w.entry = f.entry order by domain_id, "
-                   "local_part)";
-
-/* … and what becomes of each; what stays as it is falls away. "offset 0" keeps the planner from
- * writing what is computed once into every place that uses it. */
-static const char after_sql[] =
-    ", claimed as (select f.*, coalesce(f.person, false) as after_person, case"
-    "     when " REPLACE " or not f.here then array[" OWN " || case when f.disabled then '!'"
-    "       else '' end]"
-    "     else array(select x collate \"C\" from unnest(f.claims) x where x <> " OWN
-    "         and x <> " OWN " || '!' union all select " OWN " || case when f.disabled then '!'"
-    "         else '' end order by 1) end as after_claims from owned f offset 0),"
-    " stated as (select f.*, case when f.after_person or " HAS_DISABLING(
-        "f.after_claims") "     then 'disabled' else 'active' end::recipient_state as after_state "
-                          "from claimed f),"
-                          " signed as (select f.*, (case when f.problem is not null then '!' when "
-                          "not f.here then '+'"
-                          "     when (f.owner, f.kind, f.state, f.claims) is distinct from"
-                          "       (f.after_user, f.after_kind, f.after_state, f.after_claims) then "
-                          "'~'"
-                          "     else '=' end)::\"char\" as sign from stated f offset 0)"
-                          " select sign, problem, line, nullif(name, '') as name, coalesce(rid, "
-                          "case when sign = '+' then"
-                          "   nextval('recipient_id_seq') end) as rid, rid is null as fresh,"
-                          "   coalesce(new_user, false) as new_user, domain_id, local_part,"
-                          "   owner as before_user, kind as before_kind, state as before_state,"
-                          "   person as before_person, claims as before_claims, after_user, "
-                          "after_kind, after_state,"
-                          "   after_person, after_claims from signed"
-                          "   where sign <> '=' or (name <> '' and after_kind = 'primary' and "
-                          "owner_name <> name)";
-
-/* An address in the scope that the list does not name loses its claims: this source's, or all. */
-static const char withdraw_sql[] =
-    "insert into roll_diff"
-    " with fact as (select r.*, roll_claims(r.id) as claims from recipient r"
-    "     where r.domain_id = any (" SCOPE ") and r.state <> 'removed'"
-    "     and (" REPLACE " or exists (select from recipient_source s where s.recipient_id = r.id"
-    "       and s.source = " SOURCE " and s.source_id = " SOURCE_ID "))"
-    "     and not exists (select from roll_list l where l.domain_id = r.domain_id"
-    "       and l.local_part = r.local_part and l.fault is distinct from 0)),"
-    " kept as (select f.*, case when " REPLACE " then '{}' else array_remove(array_remove("
-    "     f.claims, " OWN "), " OWN " || '!') end as left from fact f),"
-    " fate as (select k.*, k.left <> '{}' as stays, case when k.state = 'retired' then 'retired'"
-    "     when k.disabled_by_person or " HAS_DISABLING(
-        "k.left") " then 'disabled'"
-                  "     else 'active' end::recipient_state as after_state from kept k)"
-                  " select case when stays then '~' else '-' end::\"char\", null, 0, null, id, "
-                  "false, false,"
-                  "   domain_id, local_part, user_id, kind, state, disabled_by_person, claims,"
-                  "   case when stays then user_id end, case when stays then kind end,"
-                  "   case when stays then after_state end, case when stays then "
-                  "disabled_by_person end,"
-                  "   case when stays then fate.left end from fate";
-
 /* ---- addresses named one by one: remove, disable, enable ---- */
+
+/* clang-format off */
 
 /* $1 withdraw, disable or enable. A primary address stands for its user with all addresses. */
 static const char named_sql[] =
@@ -180,28 +30,20 @@ static const char named_sql[] =
     " fact as (select r.*, roll_claims(r.id) as claims, case $1 when 'disable' then true"
     "     when 'enable' then false else r.disabled_by_person end as after_person"
     "     from target t join recipient r on r.id = t.id),"
-    " fate as (select f.*, case when f.state = 'retired' then 'retired' when f.after_person"
-    "     or " HAS_DISABLING(
-        "f.claims") " then 'disabled' else 'active' end::recipient_state"
-                    "     as after_state, $1 <> 'withdraw' as stays from fact f)"
-                    " select case when stays then '~' else '-' end::\"char\" as sign, null::int as "
-                    "problem,"
-                    "     0 as line, null::text as name, id as rid, false as fresh, false as "
-                    "new_user,"
-                    "     domain_id, local_part, user_id as before_user, kind as before_kind, "
-                    "state as before_state,"
-                    "     disabled_by_person as before_person, claims as before_claims,"
-                    "     case when stays then user_id end as after_user,"
-                    "     case when stays then kind end as after_kind,"
-                    "     case when stays then after_state end as after_state,"
-                    "     case when stays then after_person end as after_person,"
-                    "     case when stays then claims end as after_claims from fate"
-                    "   where not stays or (after_person, after_state) <> (disabled_by_person, "
-                    "state)"
-                    " union all select '!', 2, line, null, null, false, false, domain_id, "
-                    "local_part, null,"
-                    "     null, null, null, null, null, null, null, null, null from named where id "
-                    "is null";
+    " fate as (select f.*, case when f.state = 'retired' then 'retired'"
+    "     when f.after_person or roll_disables(f.claims) then 'disabled' else 'active'"
+    "     end::recipient_state as after_state, $1 <> 'withdraw' as stays from fact f)"
+    " select case when stays then '~' else '-' end::\"char\" as sign, null::int as problem,"
+    "   0 as line, null::text as name, id as rid, false as fresh, false as new_user,"
+    "   domain_id, local_part, user_id as before_user, kind as before_kind,"
+    "   state as before_state, disabled_by_person as before_person, claims as before_claims,"
+    "   case when stays then user_id end as after_user, case when stays then kind end as after_kind,"
+    "   case when stays then after_state end as after_state,"
+    "   case when stays then after_person end as after_person,"
+    "   case when stays then claims end as after_claims from fate"
+    "   where not stays or (after_person, after_state) <> (disabled_by_person, state)"
+    " union all select '!', 2, line, null, null, false, false, domain_id, local_part, null, null,"
+    "   null, null, null, null, null, null, null, null from named where id is null";
 
 /* ---- what follows from it ---- */
 
@@ -223,9 +65,8 @@ static const char promote_sql[] =
     " raised as (update roll_diff d set after_kind = 'primary' from heir h where h.planned"
     "   and d.rid = h.rid and d.sign in ('+', '~'))"
     " insert into roll_diff select '~', null, 0, null, r.id, false, false, r.domain_id,"
-    "   r.local_part, r.user_id, r.kind, r.state, r.disabled_by_person, roll_claims(r.id), "
-    "r.user_id,"
-    "   'primary', r.state, r.disabled_by_person, roll_claims(r.id)"
+    "   r.local_part, r.user_id, r.kind, r.state, r.disabled_by_person, roll_claims(r.id),"
+    "   r.user_id, 'primary', r.state, r.disabled_by_person, roll_claims(r.id)"
     "   from heir h join recipient r on r.id = h.rid where not h.planned";
 
 /* One row for each domain that the plan touches. */
@@ -245,6 +86,8 @@ static const char summary_sql[] =
     "     count(*) filter (where sign = '+' and fresh),"
     "     count(*) filter (where new_user)"
     "   from roll_diff group by domain_id) s join domain d on d.id = s.domain_id order by d.id";
+/* clang-format on */
+
 enum { COLUMN_STATISTICS = 6 };
 
 void roll_plan_free(struct roll_plan *plan)
@@ -311,25 +154,6 @@ static bool count_renamed(struct roll_job *job, struct roll_plan *plan, struct e
     return true;
 }
 
-static bool draft_list(struct roll_job *job, struct err *err)
-{
-    enum roll_mode mode = job->request->mode;
-    const char *replace = mode == ROLL_REPLACE ? "t" : "f",
-               *follow = mode == ROLL_FOLLOW ? "t" : "f";
-    STR_AUTO sql = mem_printf("%s%s", job->several ? several_sql : lone_sql, after_sql);
-    BUF_AUTO scope = {0};
-
-    roll_ids_text(job->scope.count > 0 ? &job->scope : &job->listed, &scope);
-    return db_exec(job->db, sql,
-                   DB_VALUES(job->source, job->source_id, job->own, replace, follow,
-                             job->names ? "t" : "f"),
-                   NULL, err) &&
-           (mode == ROLL_ADD ||
-            db_exec(job->db, withdraw_sql,
-                    DB_VALUES(job->source, job->source_id, job->own, replace, scope.at), NULL,
-                    err));
-}
-
 static bool draft(struct roll_job *job, struct err *err)
 {
     if (job->undo != NULL)
@@ -337,7 +161,7 @@ static bool draft(struct roll_job *job, struct err *err)
     if (job->held != NULL && !roll_held_check(job, err))
         return false;
     if (job->request->mode <= ROLL_FOLLOW)
-        return draft_list(job, err);
+        return roll_list_draft(job, err);
     return db_exec(job->db, named_sql, DB_VALUES(roll_mode_names[job->request->mode]), NULL, err);
 }
 

@@ -236,6 +236,10 @@ create function roll_claims(recipient bigint) returns text[] language sql stable
                where s.recipient_id = recipient
                order by public.roll_claim(s.source, s.source_id, s.disabled) collate "C")
 $$;
+-- Whether one of them says disabled.
+create function roll_disables(claims text[]) returns boolean language sql stable as $$
+  select position('!' in array_to_string(claims, ' ')) > 0
+$$;
 
 -- What a changeset did to an address; null before: it was not there; null after: it left.
 create table change (
