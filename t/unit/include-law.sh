@@ -18,6 +18,7 @@ idn2\.h|uni[a-z]+\.h                    lib/addr.c
 sodium\.h|sodium/.*                     lib/secret.c
 systemd/.*                              lib/daemon.c
 zlib\.h                                 lib/list_bytes.c
+csv\.h                                  lib/list_csv.c
 gmime/.*|glib.*                         lib/mail.c
 curl/.*                                 lib/mail.c
 ldap\.h|lber\.h                         sync/directory.c
