@@ -107,10 +107,14 @@ struct db_statement {
     const char *sql;
     const char *const *values;
     size_t count;
+    const char *prepared; /* the name of a statement that db_prepare made of sql; NULL: none */
 };
 /* `result` holds exactly one row, at index 0. */
 typedef bool db_row_fn(void *context, size_t statement, const struct db_result *result,
                        struct err *err);
+/* Parses and plans once what db_pipeline runs often. Lives as long as the connection; a pooler in
+ * between may lose it (SQLSTATE 26000). */
+bool db_prepare(struct db *db, const char *name, const char *sql, struct err *err) MUST_CHECK;
 bool db_pipeline(struct db *db, const struct db_statement *statements, size_t count, db_row_fn *row,
                  void *context, struct err *err) MUST_CHECK;
 

@@ -188,14 +188,29 @@ static bool give_rows(const PGresult *pg, size_t statement, db_row_fn *row, void
     return true;
 }
 
+bool db_prepare(struct db *db, const char *name, const char *sql, struct err *err)
+{
+    if (!db_start(db, false, err))
+        return false;
+    if (!PQsendPrepare(db->conn, name, sql, 0, NULL))
+        return db_lost(db, err);
+    return db_finish(db, NULL, err);
+}
+
+static int statement_send(struct db *db, const struct db_statement *s)
+{
+    if (s->prepared != NULL)
+        return PQsendQueryPrepared(db->conn, s->prepared, (int)s->count, s->values, NULL, NULL, 0);
+    return PQsendQueryParams(db->conn, s->sql, (int)s->count, NULL, s->values, NULL, NULL, 0);
+}
+
 static bool pipeline_send(struct db *db, const struct db_statement *statements, size_t count,
                           struct err *err)
 {
     if (!PQenterPipelineMode(db->conn))
         return db_lost(db, err);
     for (size_t i = 0; i < count; i++)
-        if (!PQsendQueryParams(db->conn, statements[i].sql, (int)statements[i].count, NULL,
-                               statements[i].values, NULL, NULL, 0))
+        if (!statement_send(db, &statements[i]))
             return db_lost(db, err);
     if (!PQpipelineSync(db->conn))
         return db_lost(db, err);

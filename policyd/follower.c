@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -18,6 +19,9 @@
 static const int64_t CONNECT_PAUSE_LEAST = CLOCK_SECOND / 10;
 static const int64_t CONNECT_PAUSE_MOST = 2 * CLOCK_SECOND;
 
+/* SQLSTATE invalid_sql_statement_name */
+static const char UNKNOWN_STATEMENT[] = "26000";
+
 struct follower {
     struct follower_options options;
     pthread_t thread;
@@ -26,6 +30,7 @@ struct follower {
     _Atomic int64_t failing_since;
     struct db *db;
     bool listening;
+    bool pooled; /* something between us and the server does not keep prepared statements */
     bool told_lost, told_behind, told_failed, told_stale; /* each trouble is logged once */
     int64_t pause_us;
     struct settings settings;
@@ -59,8 +64,32 @@ static void lost(struct follower *f, const struct err *err)
     f->told_lost = true;
 }
 
-/* Plans for the few newest rows, whatever the statistics say of them: by index. */
-static const char SESSION[] = "set enable_seqscan = off; set jit = off";
+enum { ST_BEGIN, ST_HEADER, ST_RECIPIENTS, ST_DOMAINS, ST_LEFT, ST_COMMIT, STATEMENTS };
+
+/* One reading of what is new; in the order in which readers may see it. */
+static const struct statement {
+    const char *name, *sql;
+} statements[STATEMENTS] = {
+    [ST_BEGIN] = {"rollcall_begin", "begin isolation level repeatable read read only"},
+    [ST_HEADER] = {"rollcall_header", FEED_HEADER},
+    [ST_RECIPIENTS] = {"rollcall_recipients", FEED_RECIPIENTS},
+    [ST_DOMAINS] = {"rollcall_domains", FEED_DOMAINS},
+    [ST_LEFT] = {"rollcall_left", FEED_LEFT},
+    [ST_COMMIT] = {"rollcall_commit", "commit"},
+};
+
+/* A few rows by index are read, always in the same way. */
+static const char SESSION[] =
+    "set enable_seqscan = off; set jit = off; set plan_cache_mode = force_generic_plan";
+
+static bool prepare_session(struct follower *f, struct err *err)
+{
+    bool fine = db_script(f->db, SESSION, err);
+
+    for (size_t i = 0; fine && !f->pooled && i < STATEMENTS; i++)
+        fine = db_prepare(f->db, statements[i].name, statements[i].sql, err);
+    return fine;
+}
 
 static bool connect_database(struct follower *f)
 {
@@ -71,7 +100,7 @@ static bool connect_database(struct follower *f)
                                  .interrupt = f->stop_fd};
     struct err err;
 
-    if (!db_open(&f->db, &options, &err) || !db_script(f->db, SESSION, &err)) {
+    if (!db_open(&f->db, &options, &err) || !prepare_session(f, &err)) {
         lost(f, &err);
         f->pause_us = f->pause_us == 0 ? CONNECT_PAUSE_LEAST : f->pause_us * 2;
         if (f->pause_us > CONNECT_PAUSE_MOST)
@@ -174,8 +203,6 @@ static bool load_everything(struct reading *reading, struct err *err)
 
 /* ---- following ---- */
 
-enum { ST_BEGIN, ST_HEADER, ST_RECIPIENTS, ST_DOMAINS, ST_LEFT, ST_COMMIT };
-
 static bool take_header(struct reading *reading, const struct db_result *row, struct err *err)
 {
     if (!feed_header(row, 0, &reading->header, err))
@@ -221,25 +248,25 @@ static bool take_row(void *context, size_t statement, const struct db_result *ro
     return take_recipient(reading, row, statement == ST_LEFT, err);
 }
 
-/* All in one round trip and one snapshot; in the order in which readers may see it. */
+/* All in one round trip and one snapshot. */
 static bool read_changes(struct reading *reading, struct err *err)
 {
+    struct follower *f = reading->follower;
     char version[24], pending[24], uuid[FEED_UUID_TEXT];
     const char *const points[] = {version, pending}, *const point[] = {version, uuid};
-    const struct db_statement statements[] = {
-        [ST_BEGIN] = {"begin isolation level repeatable read read only", NULL, 0},
-        [ST_HEADER] = {FEED_HEADER, points, 2},
-        [ST_RECIPIENTS] = {FEED_RECIPIENTS, point, 2},
-        [ST_DOMAINS] = {FEED_DOMAINS, point, 2},
-        [ST_LEFT] = {FEED_LEFT, point, 2},
-        [ST_COMMIT] = {"commit", NULL, 0},
-    };
+    struct db_statement sent[STATEMENTS];
 
     snprintf(version, sizeof version, "%lld", (long long)reading->from.position.version);
     snprintf(pending, sizeof pending, "%lld", (long long)reading->from.pending.version);
     feed_uuid_text(uuid, reading->from.position.uuid);
-    return db_pipeline(reading->follower->db, statements, sizeof statements / sizeof statements[0],
-                       take_row, reading, err);
+    for (size_t i = 0; i < STATEMENTS; i++)
+        sent[i] = (struct db_statement){
+            .sql = statements[i].sql,
+            .values = i == ST_HEADER ? points : point,
+            .count = i == ST_BEGIN || i == ST_COMMIT ? 0 : 2,
+            .prepared = f->pooled ? NULL : statements[i].name,
+        };
+    return db_pipeline(f->db, sent, STATEMENTS, take_row, reading, err);
 }
 
 static void tell_behind(struct follower *f, const struct reading *reading)
@@ -307,6 +334,10 @@ static void failed(struct follower *f, struct err *err)
     atomic_compare_exchange_strong(&f->failing_since, &none, clock_elapsed_us());
     if (!db_alive(f->db)) {
         lost(f, err);
+        return;
+    }
+    if (strcmp(db_sqlstate(f->db), UNKNOWN_STATEMENT) == 0 && !f->pooled) {
+        f->pooled = true; /* do without from now on */
         return;
     }
     if (!f->told_failed)

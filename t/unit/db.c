@@ -223,22 +223,22 @@ static bool see_row(void *context, size_t statement, const struct db_result *res
 static void check_pipeline(struct db *db)
 {
     const struct db_statement good[] = {
-        {"begin isolation level repeatable read read only", DB_NO_VALUES},
-        {"select generate_series(1, $1::int)", DB_VALUES("200000")},
-        {"select 5 where false", DB_NO_VALUES},
-        {"commit", DB_NO_VALUES},
+        {"begin isolation level repeatable read read only", DB_NO_VALUES, NULL},
+        {"select generate_series(1, $1::int)", DB_VALUES("200000"), NULL},
+        {"select 5 where false", DB_NO_VALUES, NULL},
+        {"commit", DB_NO_VALUES, NULL},
     };
     const struct db_statement bad[] = {
-        {"begin", DB_NO_VALUES},
-        {"select 1 from generate_series(1, 10)", DB_NO_VALUES},
-        {"select 1/(3 - n) from generate_series(1, 10) n", DB_NO_VALUES},
-        {"select 1", DB_NO_VALUES},
-        {"commit", DB_NO_VALUES},
+        {"begin", DB_NO_VALUES, NULL},
+        {"select 1 from generate_series(1, 10)", DB_NO_VALUES, NULL},
+        {"select 1/(3 - n) from generate_series(1, 10) n", DB_NO_VALUES, NULL},
+        {"select 1", DB_NO_VALUES, NULL},
+        {"commit", DB_NO_VALUES, NULL},
     };
     const struct db_statement fatal[] = {
-        {"select 1", DB_NO_VALUES},
-        {"select pg_terminate_backend(pg_backend_pid())", DB_NO_VALUES},
-        {"select 1", DB_NO_VALUES},
+        {"select 1", DB_NO_VALUES, NULL},
+        {"select pg_terminate_backend(pg_backend_pid())", DB_NO_VALUES, NULL},
+        {"select 1", DB_NO_VALUES, NULL},
     };
     struct rows_seen seen = {0};
     struct err err;
@@ -260,6 +260,23 @@ static void check_pipeline(struct db *db)
     ok(!db_pipeline(other, good, 4, see_row, &seen, &err) && !db_alive(other),
        "a reader that has enough closes it: %s", err.text);
     db_close(&other);
+}
+
+static void check_prepared(struct db *db)
+{
+    const struct db_statement statements[] = {
+        {"unused", DB_VALUES("3"), "count_up"},
+        {"unused", DB_NO_VALUES, "never_made"},
+    };
+    struct rows_seen seen = {0};
+    struct err err;
+
+    works(db_prepare(db, "count_up", "select generate_series(1, $1::int)", &err), "prepare");
+    works(db_pipeline(db, statements, 1, see_row, &seen, &err), "a prepared statement");
+    ok(seen.count[0] == 3 && seen.sum == 6, "gives its rows");
+    ok(!db_pipeline(db, statements, 2, see_row, &seen, &err), "one that is not there");
+    is_text(db_sqlstate(db), "26000", "is told so that one can do without");
+    works(db_exec(db, "select 1", DB_NO_VALUES, NULL, &err), "the connection goes on");
 }
 
 static void check_notify(struct db *db)
@@ -451,6 +468,7 @@ int main(void)
     check_copy_trouble(db);
     db_close(&db);
     db = private_pg_open(&pg);
+    check_prepared(db);
     check_pipeline(db);
     db_close(&db);
     db = private_pg_open(&pg);
