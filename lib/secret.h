@@ -1,18 +1,50 @@
 /*
- * secret - randomness and keyed hashing; the only user of libsodium
+ * secret - randomness, keyed hashing, digests, and what is kept sealed; the only user of libsodium
  */
 #ifndef ROLLCALL_SECRET_H
 #define ROLLCALL_SECRET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SECRET_HASH_KEY = 16 };
+#include "err.h"
+#include "str.h"
+
+enum { SECRET_HASH_KEY = 16, SECRET_KEY = 32, SECRET_DIGEST = 32 };
 
 /* Must be called once before the others. */
 void secret_init(void);
 void secret_random(void *out, size_t len);
 /* SipHash-2-4: 64 bits that nobody without the key can aim at. */
 uint64_t secret_hash64(const void *data, size_t len, const uint8_t key[SECRET_HASH_KEY]);
+
+/* BLAKE2b, 16 to 64 bytes of it. */
+void secret_digest(const void *data, size_t len, uint8_t *out, size_t out_len);
+/* The same of what comes in pieces: begin, add any number of times, end (SECRET_DIGEST bytes). */
+struct secret_digesting;
+struct secret_digesting *secret_digest_begin(void);
+void secret_digest_add(struct secret_digesting *digesting, const void *data, size_t len);
+void secret_digest_end(struct secret_digesting **digesting, uint8_t out[SECRET_DIGEST]);
+
+/*
+ * The key that seals passwords: 32 random bytes as hexadecimal digits in a file that only its owner
+ * (or, by its group bits, a service's group) may read. With `create` an absent one is made, mode
+ * 0600. A key that others may read is refused. Where systemd hands over a credential
+ * "rollcall-secret.key" (LoadCredential=), that is the key.
+ */
+bool secret_key_load(const char *path, bool create, uint8_t key[SECRET_KEY],
+                     struct err *err) MUST_CHECK;
+/*
+ * Seals bytes (XSalsa20-Poly1305) under the key and a context, without which they cannot be opened:
+ * what is sealed for one row is nothing in another. Appends to `out`.
+ */
+void secret_seal(struct buf *out, struct span plain, const char *context,
+                 const uint8_t key[SECRET_KEY]);
+/* Appends what was sealed. False: other key, other context, or damaged. */
+bool secret_open(struct buf *out, struct span sealed, const char *context,
+                 const uint8_t key[SECRET_KEY]) MUST_CHECK;
+/* Overwrites, so that the compiler does not leave it out. */
+void secret_forget(void *at, size_t len);
 
 #endif
