@@ -37,8 +37,18 @@ def request():
         yield len(text).to_bytes(4, "big")[1:3] + text
 
 
+def lists():
+    texts = [path.read_bytes()[:4000] for path in sorted((DATA / "import").iterdir()) if path.suffix != ".want"]
+    for form in range(5):  # any, csv, plain, ldif, paste
+        for text in [*texts, *(first_fields("list/paste.txt") if form == 4 else ())]:
+            yield bytes([form, 7 * form]) + text
+
+
+MAKERS = {"addr": addr, "request": request, "list": lists}
+
+
 def main(name, directory):
-    maker = globals().get(name) if name in ("addr", "request") else None
+    maker = MAKERS.get(name)
     for number, seed in enumerate(maker() if maker else ()):
         (pathlib.Path(directory) / f"seed-{number:03}").write_bytes(seed)
 
