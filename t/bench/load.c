@@ -9,25 +9,13 @@
  * The generated recipients: users u0000000 to u(N-1), user i in domain d(i mod D).test; unknown
  * ones are x0000000 and so on in the same domains. `bench-load --help` tells the options.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "bench.h"
 #include "histogram.h"
-#include "lib/conf.h"
 #include "lib/daemon.h"
 #include "lib/str.h"
 
@@ -119,27 +107,6 @@ static const char after_recipient[] = "\n"
                                       "policy_context=\n"
                                       "\n";
 
-__attribute__((noreturn, format(printf, 2, 3))) static void give_up(int code, const char *format,
-                                                                    ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    fputs("bench-load: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(code);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* The first error of a worker is told, all are counted. */
 __attribute__((format(printf, 2, 3))) static void count_error(struct worker *w, const char *format,
                                                               ...)
@@ -155,41 +122,16 @@ __attribute__((format(printf, 2, 3))) static void count_error(struct worker *w, 
 
 /* ---- whom to ask for */
 
-/* splitmix64 */
-static uint64_t next_random(struct worker *w)
-{
-    uint64_t z = w->random += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 static uint64_t below(uint64_t random32, uint64_t limit)
 {
     return (random32 & UINT32_MAX) * limit >> 32;
-}
-
-/* At least `width` digits; returns their end. */
-static char *put_digits(char *out, uint64_t number, int width)
-{
-    char reversed[20];
-    int digits = 0;
-
-    do {
-        reversed[digits++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0 || digits < width);
-    while (digits > 0)
-        *out++ = reversed[--digits];
-    return out;
 }
 
 /* Writes the next recipient; returns its end. */
 static char *put_recipient(struct worker *w, char *out, struct span *expected)
 {
     const struct options *o = w->options;
-    uint64_t random = next_random(w);
+    uint64_t random = bench_random(&w->random);
 
     if (o->list != NULL) {
         const struct asked *a = &o->list[random % o->list_count];
@@ -200,13 +142,7 @@ static char *put_recipient(struct worker *w, char *out, struct span *expected)
     bool unknown = (double)(random >> 32) < o->unknown * 4294967296.0;
     uint64_t user = below(random, (uint64_t)o->users);
     *expected = span_text(unknown ? o->expect_unknown : o->expect_known);
-    *out++ = unknown ? 'x' : 'u';
-    out = put_digits(out, user, 7);
-    *out++ = '@';
-    *out++ = 'd';
-    out = put_digits(out, user % (uint64_t)o->domains, 3);
-    memcpy(out, ".test", 5);
-    return out + 5;
+    return bench_put_recipient(out, unknown ? 'x' : 'u', user, (uint64_t)o->domains);
 }
 
 /* ---- asking and being answered */
@@ -218,7 +154,7 @@ static bool ask(struct worker *w, struct connection *c)
     memcpy(end, after_recipient, sizeof after_recipient - 1);
     size_t len = (size_t)(end - c->request) + sizeof after_recipient - 1;
     c->reply_len = 0;
-    c->asked_at = now_ns();
+    c->asked_at = bench_now_ns();
     ssize_t n = send(c->fd, c->request, len, MSG_NOSIGNAL);
     if (n == (ssize_t)len) {
         w->waiting++;
@@ -265,7 +201,7 @@ static void take_reply(struct worker *w, struct connection *c)
                     (int)strcspn(c->request + c->prefix_len, "\n"), c->request + c->prefix_len);
     if (atomic_load_explicit(&phase, memory_order_relaxed) != PHASE_MEASURE)
         return;
-    histogram_add(&w->latency, now_ns() - c->asked_at);
+    histogram_add(&w->latency, bench_now_ns() - c->asked_at);
     const char *space = memchr(text.at, ' ', text.len);
     size_t word = space != NULL ? (size_t)(space - text.at) : text.len;
     action_of(w, span_of(text.at, word < ACTION_NAME ? word : ACTION_NAME - 1))->count++;
@@ -323,45 +259,21 @@ static void *work(void *argument)
 
 /* ---- connecting */
 
-static int connect_unix(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    memcpy(address.sun_path, path, strlen(path));
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
-        give_up(1, "unix:%s: %s", path, strerror(errno));
-    return fd;
-}
-
-static int connect_inet(const struct conf_address *target)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    int code = getaddrinfo(target->host, target->port, &hints, &found), on = 1;
-
-    if (code != 0)
-        give_up(1, "%s: %s", target->host, gai_strerror(code));
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, found->ai_addr, found->ai_addrlen) != 0)
-        give_up(1, "inet:%s:%s: %s", target->host, target->port, strerror(errno));
-    freeaddrinfo(found);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return fd;
-}
-
 static void open_connection(struct worker *w, struct connection *c, int number)
 {
     const struct options *o = w->options;
     struct timeval limit = {.tv_sec = STALL_SECONDS};
 
-    c->fd = o->target.is_unix ? connect_unix(o->target.path) : connect_inet(&o->target);
+    c->fd = bench_connect(&o->target);
+    if (c->fd < 0)
+        bench_give_up(1, "nobody listens there: %s", strerror(errno));
     setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     c->request = mem_alloc(REQUEST_ROOM);
     c->prefix_len = (size_t)snprintf(c->request, REQUEST_ROOM, before_recipient, o->state,
                                      number % 250 + 1, 20000 + number % 40000);
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
     if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
-        give_up(1, "epoll: %s", strerror(errno));
+        bench_give_up(1, "epoll: %s", strerror(errno));
 }
 
 static void worker_init(struct worker *w, const struct options *o, int number)
@@ -406,21 +318,13 @@ static double clock_seconds(clockid_t id)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void sleep_for(double seconds)
-{
-    struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-
-    while (nanosleep(&left, &left) != 0 && errno == EINTR)
-        ;
-}
-
 /* The CPU clock of the server's process, all its threads. */
 static clockid_t server_clock(int64_t pid)
 {
     clockid_t id = CLOCK_PROCESS_CPUTIME_ID;
 
     if (pid > 0 && clock_getcpuclockid((pid_t)pid, &id) != 0)
-        give_up(64, "--pid %lld: no such process", (long long)pid);
+        bench_give_up(64, "--pid %lld: no such process", (long long)pid);
     return id;
 }
 
@@ -444,12 +348,12 @@ static void measure(const struct options *o, struct worker *workers, struct resu
 
     for (int i = 0; i < o->threads; i++)
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)
-            give_up(1, "a thread cannot be started");
-    sleep_for(o->warm_up);
+            bench_give_up(1, "a thread cannot be started");
+    bench_sleep_us((int64_t)(o->warm_up * 1e6));
     double begun = clock_seconds(CLOCK_MONOTONIC), cpu = clock_seconds(server);
     double own = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
     atomic_store(&phase, PHASE_MEASURE);
-    sleep_for(o->seconds);
+    bench_sleep_us((int64_t)(o->seconds * 1e6));
     atomic_store(&phase, PHASE_END);
     result->seconds = clock_seconds(CLOCK_MONOTONIC) - begun;
     cpu = clock_seconds(server) - cpu;
@@ -535,23 +439,13 @@ static void print_help(void)
            "Exits 1 after any error: a wrong answer, a disconnect, no answer.\n");
 }
 
-static int64_t whole(const char *name, const char *text, int64_t least, int64_t most)
-{
-    int64_t value;
-
-    if (!str_int64(span_text(text), &value) || value < least || value > most)
-        give_up(64, "--%s %s: not a number from %lld to %lld", name, text, (long long)least,
-                (long long)most);
-    return value;
-}
-
 static double decimal(const char *name, const char *text, double most)
 {
     char *end;
     double value = strtod(text, &end);
 
     if (end == text || *end != '\0' || !(value >= 0 && value <= most))
-        give_up(64, "--%s %s: not a number from 0 to %g", name, text, most);
+        bench_give_up(64, "--%s %s: not a number from 0 to %g", name, text, most);
     return value;
 }
 
@@ -562,7 +456,7 @@ static void read_list(struct options *o)
     size_t line_room = 0, room = 0;
 
     if (file == NULL)
-        give_up(66, "%s: %s", o->file, strerror(errno));
+        bench_give_up(66, "%s: %s", o->file, strerror(errno));
     for (ssize_t len; (len = getline(&line, &line_room, file)) > 0;) {
         STR_AUTO text = mem_span(span_trim(span_of(line, (size_t)len)));
         struct span rest = span_text(text), address;
@@ -578,7 +472,7 @@ static void read_list(struct options *o)
     free(line);
     fclose(file);
     if (o->list_count == 0)
-        give_up(65, "%s: holds no address", o->file);
+        bench_give_up(65, "%s: holds no address", o->file);
 }
 
 static void free_list(struct options *o)
@@ -611,7 +505,7 @@ static void set_option(struct options *o, int option, const char *value)
 {
     switch (option) {
     case 'c':
-        o->connections = whole("connections", value, 1, CONNECTIONS_MAX);
+        o->connections = bench_whole("--connections", value, 1, CONNECTIONS_MAX);
         break;
     case 's':
         o->seconds = decimal("seconds", value, 86400);
@@ -620,16 +514,16 @@ static void set_option(struct options *o, int option, const char *value)
         o->warm_up = decimal("warm-up", value, 86400);
         break;
     case 't':
-        o->threads = whole("threads", value, 1, 64);
+        o->threads = bench_whole("--threads", value, 1, 64);
         break;
     case 'p':
-        o->pid = whole("pid", value, 1, INT32_MAX);
+        o->pid = bench_whole("--pid", value, 1, INT32_MAX);
         break;
     case 'd':
-        o->domains = whole("domains", value, 1, 1000000);
+        o->domains = bench_whole("--domains", value, 1, 1000000);
         break;
     case 'n':
-        o->users = whole("users", value, 1, INT64_C(4000000000));
+        o->users = bench_whole("--users", value, 1, INT64_C(4000000000));
         break;
     case 'u':
         o->unknown = decimal("unknown", value, 1);
@@ -647,7 +541,7 @@ static void set_option(struct options *o, int option, const char *value)
         o->state = value;
         break;
     case 'e':
-        o->seed = whole("seed", value, 0, INT64_MAX);
+        o->seed = bench_whole("--seed", value, 0, INT64_MAX);
         break;
     case 'j':
         o->json = true;
@@ -656,23 +550,21 @@ static void set_option(struct options *o, int option, const char *value)
         print_help();
         exit(0);
     default:
-        give_up(64, "see bench-load --help");
+        bench_give_up(64, "see bench-load --help");
     }
 }
 
 static void read_options(struct options *o, int argc, char **argv)
 {
-    struct err err;
     int option;
 
     while ((option = getopt_long(argc, argv, "c:s:w:t:p:d:n:u:f:k:x:jh", long_options, NULL)) != -1)
         set_option(o, option, optarg);
     if (optind + 1 != argc)
-        give_up(64, "one target is needed; see bench-load --help");
+        bench_give_up(64, "one target is needed; see bench-load --help");
     if (strlen(o->state) > 32)
-        give_up(64, "--state %s: too long", o->state);
-    if (!conf_parse_address(span_text(argv[optind]), &o->target, &err))
-        give_up(64, "%s", err.text);
+        bench_give_up(64, "--state %s: too long", o->state);
+    o->target = bench_address(argv[optind]);
     if (o->threads > o->connections)
         o->threads = o->connections;
     if (o->file != NULL)
