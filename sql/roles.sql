@@ -46,3 +46,15 @@ grant delete on held_entry, held_domain to rollcall_sync;
 grant usage on sequence users_id_seq, recipient_id_seq to rollcall_sync;
 grant select, insert, update, delete on recipient_source to rollcall_sync;
 grant insert on audit to rollcall_sync;
+
+-- on gateways: may only add what it saw, and move its own position
+grant select on domain, schema_version, log_position to rollcall_observe;
+grant execute on function observe_position(text, bigint, timestamptz, timestamptz, jsonb), observe_add(text, date[], integer[],
+  text[], integer[], integer[], integer[], integer[], integer[], timestamptz[], timestamptz[]),
+  observe_probes_due(integer, interval, timestamptz) to rollcall_observe;
+-- followed and shown
+grant select on refusal to rollcall_policyd;
+grant select on observation, refusal, log_position, domain_observation to rollcall_sync, rollcall_admin;
+grant delete on log_position to rollcall_admin;
+grant update on domain_observation to rollcall_sync, rollcall_admin;
+grant delete on observation, refusal to rollcall_sync;
