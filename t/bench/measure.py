@@ -1,0 +1,207 @@
+"""measure - what t/bench/policy measures with: a private PostgreSQL with a large roll, the daemon, the limits beside it
+
+Uses the servers of t/real/harness.py, with a release build. ROLLCALL_BUILD names the build directory.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+os.environ.setdefault("ROLLCALL_BUILD", str(TREE / "build"))
+sys.path.insert(0, str(TREE / "t/real"))
+import harness  # noqa: E402  (it reads ROLLCALL_BUILD)
+from harness import Postfix, PostgreSQL, Rollcall, eventually, run  # noqa: E402,F401  (PostgreSQL: for policy)
+
+SERVER_CORE, LOAD_CORE = 0, 1
+CACHE_MIB = 64
+POSTGRESQL = ("shared_buffers=512MB", "max_wal_size=16GB", "checkpoint_timeout=1h", "maintenance_work_mem=1GB",
+              "work_mem=64MB", "autovacuum=off")
+FILL = """\
+begin;
+do $$ begin perform roll_begin('bench'); end $$;
+insert into customer (name) values ('Bench');
+insert into domain (name, customer_id, relay_check, loaded_at)
+  select 'd' || lpad(i::text, 3, '0') || '.test', (select id from customer), 'panel', now()
+    from generate_series(0, {domains} - 1) i;
+insert into recipient (domain_id, local_part, kind)
+  select d.id, 'u' || lpad(i::text, 7, '0'), 'group'
+    from generate_series(0, {users} - 1) i
+    join domain d on d.name = 'd' || lpad((i % {domains})::text, 3, '0') || '.test';
+commit;
+"""
+
+
+def say(text):
+    """Progress, beside the tables on stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def tool(name):
+    return harness.BUILD / "bin" / name
+
+
+def measured(*command, core=None, timeout=900):
+    """The JSON object that a bench program prints; its errors end the run."""
+    pin_it = ["taskset", "-c", str(core)] if core is not None else []
+    return json.loads(run(*pin_it, *command, timeout=timeout, cwd="/").stdout)
+
+
+def pin(pid, core):
+    """All threads of a process."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(task), {core})
+
+
+def alternate(rounds, sides):
+    """Calls the sides {name: function(round)} in turn, the order reversed every other round; {name: [results]}."""
+    results = {name: [] for name in sides}
+    for number in range(rounds):
+        order = list(sides.items())
+        for name, side in order if number % 2 == 0 else reversed(order):
+            results[name].append(side(number))
+    return results
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def ratios(results, over, under, key):
+    """Round by round."""
+    return [a[key] / b[key] for a, b in zip(results[over], results[under], strict=True)]
+
+
+def spread(values, digits=2):
+    """'median (least–most)'."""
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+class Roll(Rollcall):
+    """A roll of that many users, and the daemon that follows it, measured with one worker on one core."""
+
+    def __init__(self, pg, users):
+        self.users, self.domains = users, min(1000, max(10, users // 100))
+        super().__init__(pg, policy_workers="1", replica_cache=f"{CACHE_MIB}M", poll_interval="1s",
+                         gateway_interval="5s", database_timeout="60s")
+        begun = time.monotonic()
+        self.psql(FILL.format(users=users, domains=self.domains))
+        self.psql("vacuum analyze recipient")
+        say(f"  {users} recipients in {self.domains} domains put on the roll in {time.monotonic() - begun:.0f} s")
+        self.changes = 0
+
+    def psql(self, sql, check=True):
+        """As the harness's, with the time that ten million rows take."""
+        return run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.dsn, input=sql, check=check,
+                   timeout=3600).stdout.strip()
+
+    @property
+    def dsn(self):
+        return f"host={self.host} dbname={self.dbname} user=postgres"
+
+    @property
+    def address(self):
+        return f"unix:{self.socket}"
+
+    def command(self):
+        """What starts the daemon; as root, it becomes POLICY_USER by itself."""
+        return [tool("rollcall-policyd"), "-c", self.conf]
+
+    def start(self):
+        """The daemon with the whole roll in memory; its process id."""
+        self.policyd()
+        eventually(lambda: self.metrics()["rollcall_replica_in_memory"] == 1
+                   and self.metrics()["rollcall_replica_recipients"] >= self.users, 600, "the roll in memory", every=0.1)
+        return self.daemon.process.pid
+
+    def some_recipient(self):
+        number = self.users // 2
+        return f"u{number:07}@d{number % self.domains:03}.test"
+
+    def next_changes(self, count):
+        self.changes += count
+        return self.changes - count
+
+
+@contextlib.contextmanager
+def null_server(core=None):
+    """The same server, which answers DUNNO without parsing or looking: (address, process id)."""
+    directory = tempfile.mkdtemp(prefix="rc-null-", dir="/tmp")
+    os.chmod(directory, 0o755)
+    address = f"unix:{directory}/policy"
+    process = subprocess.Popen([tool("bench-null"), address, "1"], preexec_fn=harness.die_with_parent)
+    try:
+        eventually(lambda: os.path.exists(f"{directory}/policy"), 10, "the null server")
+        if core is not None:
+            pin(process.pid, core)
+        yield address, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def ask_hard(address, pid, connections, roll, seconds, seed, *expectations):
+    """Load from the other core; what bench-load tells."""
+    return measured(tool("bench-load"), "--json", "-c", connections, "-s", seconds, "-w", 0.5, "-p", pid, "-n",
+                    roll.users, "-d", roll.domains, "--seed", seed, *expectations, address, core=LOAD_CORE)
+
+
+def memory_kib(pid, name="VmRSS"):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1])
+    return 0
+
+
+def disk_bytes(directory):
+    return sum(p.stat().st_blocks * 512 for p in pathlib.Path(directory).rglob("*") if p.is_file())
+
+
+def machine():
+    """A line about where this was measured."""
+    cpu = next(line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    memory = next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("MemTotal")) / 1048576
+    postgres = run(harness.PG_BIN / "postgres", "--version").stdout.split()[2]
+    return (f"{os.cpu_count()} × {cpu}, {memory:.0f} GiB, Linux {os.uname().release.split('-')[0]}, "
+            f"PostgreSQL {postgres}, load before {os.getloadavg()[0]:.2f}")
+
+
+def through_smtpd(roll, null_address):
+    """Three gateways that differ only in how a recipient is looked up: {name: Postfix}."""
+    common = """\
+relay_domains = static:all
+transport_maps = static:discard:
+smtpd_relay_restrictions = reject_unauth_destination
+parent_domain_matches_subdomains =
+smtpd_client_connection_count_limit = 0
+in_flow_delay = 0
+local_recipient_maps =
+"""
+    restrictions = """\
+smtpd_recipient_restrictions = reject_unauth_destination,
+    check_policy_service {{ {address}, timeout=10s, default_action=DEFER }}
+"""
+    query = roll.dir / "recipients.cf"
+    query.write_text(f"""\
+hosts = postgresql://postgres@/{roll.dbname}?host={roll.host}
+dbname = {roll.dbname}
+query = select 1 from recipient r join domain d on d.id = r.domain_id
+    where d.name = '%d' and r.local_part = lower('%u') and r.state = 'active'
+""")
+    query.chmod(0o644)
+    return {
+        "null": Postfix("null", common + restrictions.format(address=null_address)),
+        "rollcall": Postfix("rollcall", common + restrictions.format(address=roll.address)),
+        "pgsql": Postfix("pgsql", common + f"""\
+smtpd_recipient_restrictions = reject_unauth_destination
+relay_recipient_maps = proxy:pgsql:{query}
+proxy_read_maps = $relay_recipient_maps
+"""),
+    }
