@@ -9,15 +9,15 @@ failed=0
 
 rooms=(lib policyd sync report cli panel)
 
-# A foreign library: which headers are its own, and the one file that may include them.
+# A foreign library: which headers are its own, and the one file that may include them (two, where it does two jobs).
 libraries() {
     cat <<'TABLE'
 libpq-fe\.h|libpq/.*|postgres_ext\.h    lib/db_private.h
 db\.h                                   lib/kv.c
 idn2\.h|uni[a-z]+\.h                    lib/addr.c
 sodium\.h|sodium/.*                     lib/secret.c
-systemd/.*                              lib/daemon.c
-zlib\.h                                 lib/list_bytes.c
+systemd/.*                              lib/daemon.c sync/journal.c
+zlib\.h                                 lib/list_bytes.c sync/logfile_read.c
 csv\.h                                  lib/list_csv.c
 gmime/.*|glib.*                         lib/mail.c
 curl/.*                                 lib/mail.c
@@ -61,7 +61,7 @@ check_foreign() {
     is_system "$header" && return
     while read -r pattern place; do
         [[ $header =~ ^($pattern)$ ]] || continue
-        [ "$file" = "$place" ] || complain "$file: <$header> enters only $place"
+        [[ " $place " == *" $file "* ]] || complain "$file: <$header> enters only $place"
         return
     done < <(libraries)
     complain "$file: <$header> is a foreign library without a place: name one in t/unit/include-law.sh"
