@@ -60,6 +60,23 @@ struct conf {
     int64_t log_level; /* enum log_level */
     /* surroundings */
     char *postfix_config_directory;
+    /* observation */
+    char *observe_sources;
+    char *observe_instances;
+    char *observe_directory;
+    char *observe_time_zone;
+    char *inside_networks;
+    char *spam_headers;
+    char *spam_verdicts;
+    int64_t catch_all_probe;
+    int64_t catch_all_interval;
+    int64_t create_least;
+    int64_t create_percent;
+    int64_t create_first_limited;
+    int64_t create_alert;
+    int64_t veto_for;
+    int64_t retire_after;
+    int64_t observation_life;
 };
 
 enum conf_log_answers { LOG_ANSWERS_NONE, LOG_ANSWERS_REFUSED, LOG_ANSWERS_ALL };

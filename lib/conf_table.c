@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "conf.h"
+#include "network.h"
 
 #define S      CLOCK_SECOND
 #define MINUTE (60 * S)
@@ -39,6 +40,27 @@ static bool check_reply(const char *value, struct err *err)
     for (const char *p = value; *p != '\0'; p++)
         if (*p < ' ' || *p > '~')
             return err_set(err, ERR_CONFIG, "a reply text may hold printable ASCII only");
+    return true;
+}
+
+static bool check_networks(const char *value, struct err *err)
+{
+    struct network_list list;
+
+    return network_list_parse(span_text(value), &list, err);
+}
+
+static bool check_filters(const char *value, struct err *err)
+{
+    struct span rest = span_text(value), name;
+
+    while (span_next(&rest, ',', &name)) {
+        name = span_trim(name);
+        if (name.len > 0 && !span_equals(name, "rspamd") && !span_equals(name, "amavis") &&
+            !span_equals(name, "spamd"))
+            return err_set(err, ERR_CONFIG, "'%.*s' is no filter: rspamd, amavis, spamd",
+                           (int)name.len, name.at);
+    }
     return true;
 }
 
@@ -134,6 +156,49 @@ const struct conf_row conf_rows[] = {
         "The least level that is logged: debug, info, warning, error."),
     ROW(CONF_TEXT, postfix_config_directory, "/etc/postfix", 1, 1024, NULL, check_absolute, false,
         "The Postfix configuration that 'rollcall doctor' looks at."),
+    ROW(CONF_TEXT, observe_sources, "/var/log/mail.log", 0, 4096, NULL, NULL, false,
+        "The logs that rollcall-observe reads, comma-separated: a path (what it is rotated to "
+        "belongs to it), journal, or journal:/directory. The log of a spam filter stands in front "
+        "of Postfix's."),
+    ROW(CONF_TEXT, observe_instances, "postfix*", 1, 1024, NULL, NULL, false,
+        "Whose lines are Postfix's, comma-separated: what stands in front of the first '/' of the "
+        "program's name (syslog_name), '*' at the end for any rest."),
+    ROW(CONF_TEXT, observe_directory, "/var/lib/rollcall/observe", 1, 1024, NULL, check_absolute,
+        false, "Where rollcall-observe keeps what is in flight between two runs."),
+    ROW(CONF_TEXT, observe_time_zone, "", 0, 64, NULL, NULL, false,
+        "The time zone of stamps that name none, such as Europe/Berlin; empty: this machine's."),
+    ROW(CONF_TEXT, inside_networks, "127.0.0.0/8, ::1", 0, 4096, NULL, check_networks, false,
+        "Clients that are our own: their messages do not count for a recipient, unless a content "
+        "filter there hands back what came from outside. Filters and quarantines belong here."),
+    ROW(CONF_TEXT, spam_headers, "X-Spam-Flag: YES, X-Spam: Yes, X-Spam-Status: Yes", 0, 1024, NULL,
+        NULL, false,
+        "Headers that mark spam, comma-separated, as header_checks or milter_header_checks log "
+        "them: such a message does not count."),
+    ROW(CONF_TEXT, spam_verdicts, "", 0, 64, NULL, check_filters, false,
+        "Spam filters whose log must call a message clean before it counts, comma-separated: "
+        "rspamd, amavis, spamd."),
+    ROW(CONF_BOOL, catch_all_probe, "yes", 0, 1, NULL, NULL, false,
+        "Ask each observed domain's server for an address that nobody has; who accepts that gets "
+        "no users by observation."),
+    ROW(CONF_TIME, catch_all_interval, "1d", HOUR, 30 * DAY, NULL, NULL, false,
+        "How often that is asked."),
+    ROW(CONF_NUMBER, create_least, "25", 0, 1000000000, NULL, NULL, false,
+        "A run of creation that would add more users to a domain than this, and more than "
+        "create_percent of those it has, is held."),
+    ROW(CONF_NUMBER, create_percent, "20", 0, 1000, NULL, NULL, false,
+        "The share of its users beyond which a run of creation is held, in percent, see "
+        "create_least."),
+    ROW(CONF_BOOL, create_first_limited, "no", 0, 1, NULL, NULL, false,
+        "Whether that holds for a domain's first creation too."),
+    ROW(CONF_TIME, create_alert, "1h", MINUTE, 7 * DAY, NULL, NULL, false,
+        "How long after the end of a day a gateway's log may be behind before it is told."),
+    ROW(CONF_TIME, veto_for, "30d", 0, 365 * DAY, NULL, NULL, false,
+        "How long a removed recipient is not created again by observation."),
+    ROW(CONF_NUMBER, retire_after, "2", 1, 30, NULL, NULL, false,
+        "On how many different days a customer's server must say that there is no such mailbox, "
+        "with nothing accepted between, before an observed recipient is retired."),
+    ROW(CONF_TIME, observation_life, "40d", 7 * DAY, 3650 * DAY, NULL, NULL, false,
+        "How long observations are kept."),
 };
 
 const size_t conf_row_count = sizeof conf_rows / sizeof conf_rows[0];
