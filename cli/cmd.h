@@ -33,8 +33,10 @@ bool cmd_user_enable(struct cli *cli, struct err *err);
 bool cmd_user_show(struct cli *cli, struct err *err);
 bool cmd_user_list(struct cli *cli, struct err *err);
 
-/* cmd_user_import.c */
+/* cmd_user_import.c, cmd_user_paste.c, cmd_user_export.c */
 bool cmd_user_import(struct cli *cli, struct err *err);
+bool cmd_user_paste(struct cli *cli, struct err *err);
+bool cmd_user_export(struct cli *cli, struct err *err);
 
 /* cmd_change.c */
 bool cmd_change_list(struct cli *cli, struct err *err);

@@ -4,6 +4,7 @@
 
 #include "cli/apply.h"
 #include "cli/cmd.h"
+#include "cli/terminal.h"
 #include "lib/str.h"
 
 /* All addresses of the command line are parsed before the database is asked, and again under the
@@ -93,9 +94,40 @@ bool cmd_user_add(struct cli *cli, struct err *err)
     return fine;
 }
 
+/* The empty list takes the place of the domain's: nothing that anybody should do by mistake. */
+static bool remove_all(struct cli *cli, const char *domain, struct err *err)
+{
+    struct apply apply;
+
+    apply_init(&apply, cli, ROLL_REPLACE, SOURCE_MANUAL);
+    apply.request.force = true;
+    bool fine =
+        apply_open(&apply, err) && roll_scope(apply.job, domain, err) && apply_finish(&apply, err);
+    apply_free(&apply);
+    return fine;
+}
+
+static bool type_again(const char *domain, struct err *err)
+{
+    BUF_AUTO answer = {0};
+    STR_AUTO question =
+        mem_printf("This takes every user of %s off the roll. Type its name again: ", domain);
+
+    if (!terminal_ask(question, true, &answer, err))
+        return false;
+    return strcasecmp(answer.at, domain) == 0 ||
+           err_set(err, ERR_USAGE, "that is not '%s': nothing is changed", domain);
+}
+
 bool cmd_user_remove(struct cli *cli, struct err *err)
 {
-    return run_job(cli, ROLL_REMOVE, cli->operands, cli->operand_count, err);
+    const char *domain = cli_value(cli, "all-of");
+
+    if ((domain == NULL) == (cli->operand_count == 0))
+        return err_set(err, ERR_USAGE, "give each ADDRESS to remove, or --all-of DOMAIN");
+    if (domain == NULL)
+        return run_job(cli, ROLL_REMOVE, cli->operands, cli->operand_count, err);
+    return (cli_flag(cli, "dry-run") || type_again(domain, err)) && remove_all(cli, domain, err);
 }
 
 bool cmd_user_disable(struct cli *cli, struct err *err)

@@ -4,28 +4,43 @@
 #include <string.h>
 
 #include "cli/cmd.h"
+#include "cli/filter.h"
+#include "cli/pager.h"
+#include "lib/roll.h"
 #include "lib/str.h"
 
 /* A line per user (its primary address) and per group, of what is on the roll. Fetched piece by
  * piece, so that memory stays constant however long the list is. */
 /* clang-format off */
-static const char list_sql[] =
-    "declare list no scroll cursor for"
-    " select " SQL_ADDRESS("r.local_part", "d.name") ", coalesce(u.name, ''), r.kind, r.state,"
-    " (select string_agg(" SQL_ADDRESS("a.local_part", "ad.name") ", e'\\n'"
-    "    order by ad.name, a.local_part)"
-    "  from recipient a join domain ad on ad.id = a.domain_id"
-    "  where a.user_id = r.user_id and a.kind = 'alias' and a.state <> 'removed'),"
-    " " SQL_SOURCES
-    " from recipient r join domain d on d.id = r.domain_id"
-    " join customer k on k.id = d.customer_id left join users u on u.id = r.user_id"
-    " where (r.kind = 'group' or r.kind = 'primary') and r.state <> 'removed'"
-    " and ($1::text is null or d.name = $1)"
-    " and ($2::text is null or lower(k.name) = lower($2))"
-    " and ($3::recipient_state is null or r.state = $3::recipient_state)"
-    " and ($4::text is null or strpos(lower(r.local_part || '@' || d.name), lower($4)) > 0"
-    "      or strpos(lower(u.name), lower($4)) > 0)"
-    " order by d.name, r.local_part limit $5::bigint";
+#define LIST(order)                                                                                \
+    "declare list no scroll cursor for"                                                            \
+    " select " SQL_ADDRESS("r.local_part", "d.name") ", coalesce(u.name, ''), r.kind, r.state,"    \
+    " (select string_agg(" SQL_ADDRESS("a.local_part", "ad.name") ", e'\\n'"                       \
+    "    order by ad.name, a.local_part)"                                                          \
+    "  from recipient a join domain ad on ad.id = a.domain_id"                                     \
+    "  where a.user_id = r.user_id and a.kind = 'alias' and a.state <> 'removed'),"                \
+    " " SQL_SOURCES ", " SQL_TIME("c.created_at")                                                  \
+    " from recipient r join domain d on d.id = r.domain_id"                                        \
+    " join customer k on k.id = d.customer_id left join users u on u.id = r.user_id"               \
+    " join changeset c on c.id = r.changed_by"                                                     \
+    " where (r.kind = 'group' or r.kind = 'primary') and r.state <> 'removed'"                     \
+    " and ($1::text is null or d.name = $1)"                                                       \
+    " and ($2::text is null or lower(k.name) = lower($2))"                                         \
+    " and ($3::recipient_state is null or r.state = $3::recipient_state)"                          \
+    " and ($4::text is null or strpos(lower(r.local_part || '@' || d.name), lower($4)) > 0"        \
+    "      or strpos(lower(u.name), lower($4)) > 0)"                                               \
+    " and ($5::source_kind is null or exists (select from recipient_source s"                      \
+    "      where s.recipient_id = r.id and s.source = $5::source_kind))"                           \
+    " and ($6::bigint is null or c.created_at >= now() - $6::bigint * interval '1 microsecond')"   \
+    " and ($7::bigint is null or c.created_at < now() - $7::bigint * interval '1 microsecond')"    \
+    " order by " order "d.name, r.local_part limit $8::bigint"
+static const struct {
+    const char *name, *sql;
+} sorts[] = {
+    {"address", LIST("")},
+    {"name", LIST("lower(u.name) nulls last, ")},
+    {"changed", LIST("c.created_at desc, ")},
+};
 /* clang-format on */
 static const char fetch_sql[] = "fetch 5000 from list";
 
@@ -37,18 +52,26 @@ static void put_user(struct out *out, const struct db_result *rows, size_t row)
     out_text(out, db_text(rows, row, 3));
     out_list(out, db_text(rows, row, 4));
     out_list(out, db_text(rows, row, 5));
+    out_text(out, db_text(rows, row, 6));
 }
 
-static bool put_list(struct cli *cli, const char *domain, int64_t limit, struct err *err)
+/* What the options ask for, as the statement's parameters. */
+struct wish {
+    const char *sql, *domain;
+    char domain_name[ADDR_DOMAIN_MAX + 1];
+    char newer[24], older[24], limit[24];
+};
+
+static bool put_list(struct cli *cli, const struct wish *wish, struct err *err)
 {
-    char most[24];
     size_t count;
 
-    snprintf(most, sizeof most, "%" PRId64, limit);
     if (!db_script(cli->db, "begin read only", err) ||
-        !db_exec(cli->db, list_sql,
-                 DB_VALUES(domain, cli_value(cli, "customer"), cli_value(cli, "state"),
-                           cli_value(cli, "like"), most),
+        !db_exec(cli->db, wish->sql,
+                 DB_VALUES(wish->domain, cli_value(cli, "customer"), cli_value(cli, "state"),
+                           cli_value(cli, "like"), cli_value(cli, "source"),
+                           wish->newer[0] != '\0' ? wish->newer : NULL,
+                           wish->older[0] != '\0' ? wish->older : NULL, wish->limit),
                  NULL, err))
         return false;
     do {
@@ -58,7 +81,7 @@ static bool put_list(struct cli *cli, const char *domain, int64_t limit, struct 
         count = db_rows(rows);
         for (size_t i = 0; i < count; i++)
             put_user(cli->out, rows, i);
-    } while (count > 0);
+    } while (count > 0 && ferror(stdout) == 0); /* whoever has left the pager has seen enough */
     return db_script(cli->db, "commit", err);
 }
 
@@ -71,51 +94,78 @@ static bool check_state(const struct cli *cli, struct err *err)
            err_set(err, ERR_USAGE, "--state %s: not one of active, disabled, retired", state);
 }
 
-/* --customer and --domain must be there: an empty list would look like an answer. */
-static bool check_customer(struct cli *cli, struct err *err)
+static bool check_source(const struct cli *cli, struct err *err)
 {
-    const char *name = cli_value(cli, "customer");
-    DB_RESULT_AUTO rows = NULL;
+    const char *source = cli_value(cli, "source");
 
-    if (name == NULL)
-        return true;
-    if (!db_query(cli->db, &rows, "select from customer where lower(name) = lower($1)",
-                  DB_VALUES(name), err))
-        return false;
-    return db_rows(rows) > 0 ||
-           err_set(err, ERR_DATA, "there is no customer '%s'; 'rollcall customer list'", name);
+    for (int i = SOURCE_SMTP; source != NULL && i <= SOURCE_PANEL; i++)
+        if (strcmp(source, source_names[i]) == 0)
+            return true;
+    return source == NULL ||
+           err_set(err, ERR_USAGE, "--source %s: not one of smtp, ldap, import, manual, panel",
+                   source);
 }
 
-static bool check_domain(struct cli *cli, char *name, const char **domain, struct err *err)
+static bool read_age(const struct cli *cli, const char *option, char out[24], struct err *err)
 {
-    const char *given = cli_value(cli, "domain");
-    DB_RESULT_AUTO rows = NULL;
-    size_t len;
+    const char *text = cli_value(cli, option);
+    int64_t age = 0;
 
-    *domain = NULL;
-    if (given == NULL)
+    out[0] = '\0';
+    if (text == NULL)
         return true;
-    if (!addr_parse_domain(span_text(given), name, &len, err) ||
-        !db_query(cli->db, &rows, "select from domain where name = $1 and state = 'active'",
-                  DB_VALUES(name), err))
+    if (!conf_parse_time(span_text(text), &age) || age < 0)
+        return err_set(err, ERR_USAGE, "--%s %s: not a time, like 12h or 30d", option, text);
+    snprintf(out, 24, "%" PRId64, age);
+    return true;
+}
+
+static bool read_sort(const struct cli *cli, struct wish *wish, struct err *err)
+{
+    const char *sort = cli_value(cli, "sort");
+
+    wish->sql = sorts[0].sql;
+    for (size_t i = 0; sort != NULL && i < sizeof sorts / sizeof sorts[0]; i++)
+        if (strcmp(sort, sorts[i].name) == 0) {
+            wish->sql = sorts[i].sql;
+            return true;
+        }
+    return sort == NULL ||
+           err_set(err, ERR_USAGE, "--sort %s: not one of address, name, changed", sort);
+}
+
+static bool read_wish(const struct cli *cli, struct wish *wish, struct err *err)
+{
+    int64_t limit;
+
+    if (cli->json && cli_flag(cli, "csv"))
+        return err_set(err, ERR_USAGE, "--json and --csv exclude each other");
+    if (!check_state(cli, err) || !check_source(cli, err) || !read_sort(cli, wish, err) ||
+        !read_age(cli, "newer", wish->newer, err) || !read_age(cli, "older", wish->older, err) ||
+        !cli_number(cli, "limit", 1, INT64_MAX, INT64_MAX, &limit, err))
         return false;
-    *domain = name;
-    return db_rows(rows) > 0 || err_set(err, ERR_DATA, "%s: not served here", name);
+    snprintf(wish->limit, sizeof wish->limit, "%" PRId64, limit);
+    return true;
 }
 
 bool cmd_user_list(struct cli *cli, struct err *err)
 {
-    static const char *const columns[] = {"address", "name",    "kind", "state",
-                                          "aliases", "sources", NULL};
-    char name[ADDR_DOMAIN_MAX + 1];
-    const char *domain;
-    int64_t limit;
+    static const char *const columns[] = {"address", "name",    "kind",    "state",
+                                          "aliases", "sources", "changed", NULL};
+    struct wish wish = {0};
 
-    if (!check_state(cli, err) || !cli_number(cli, "limit", 1, INT64_MAX, INT64_MAX, &limit, err) ||
-        !cli_read(cli, err) || !check_customer(cli, err) || !check_domain(cli, name, &domain, err))
+    if (!read_wish(cli, &wish, err) || !cli_read(cli, err) || !filter_customer(cli, err) ||
+        !filter_domain(cli, wish.domain_name, &wish.domain, err))
         return false;
+    if (cli_flag(cli, "csv"))
+        out_as_csv(cli->out);
+    else if (!cli->json)
+        pager_begin();
     out_section(cli->out, NULL, NULL, OUT_TABLE, columns);
-    return put_list(cli, domain, limit, err);
+    bool fine = put_list(cli, &wish, err);
+    out_end(cli->out);
+    pager_end();
+    return fine;
 }
 
 /* Under which domain's number the address would stand, and by which case rule. */

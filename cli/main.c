@@ -66,12 +66,39 @@ static const struct cli_option user_list_options[] = {
     {"domain", "NAME", false, "of that domain"},
     OPTION_CUSTOMER,
     {"state", "STATE", false, "active, disabled or retired"},
+    {"source", "SOURCE", false, "put there by smtp, ldap, import, manual or panel"},
+    {"newer", "TIME", false, "changed within that time, like 12h or 7d"},
+    {"older", "TIME", false, "not changed within that time"},
     {"like", "TEXT", false, "with that fragment in the primary address or the name"},
+    {"sort", "KEY", false, "by address, name or changed (the newest first)"},
     {"limit", "NUMBER", false, "at most so many"},
+    {"csv", NULL, false, "as CSV, for a spreadsheet"},
     OPTIONS_END};
+static const struct cli_option user_export_options[] = {
+    {"domain", "NAME", false, "of that domain"}, OPTION_CUSTOMER, OPTIONS_END};
+#define OPTIONS_OF_LISTS                                                                           \
+    {"domain", "NAME", true, "only addresses of that domain; may be given several times"},         \
+        {"add", NULL, false, "add and update; nobody is taken away (the default)"},                \
+        {"replace", NULL, false,                                                                   \
+         "add, update and delete old: the list becomes the list of its domains"},                  \
+        {"disabled", NULL, false, "everybody on the list is refused"},                             \
+        {"strict", NULL, false, "any bad line: change nothing"},                                   \
+        {"errors", "FILE", false, "write every bad line there, as CSV"}, OPTION_FORCE,             \
+        OPTION_NOTE, OPTION_DRY_RUN, OPTION_WAIT
 static const struct cli_option user_import_options[] = {
-    {"strict", NULL, false, "any refused line: change nothing"},
-    OPTION_FORCE,
+    {"format", "FORM", false, "csv, plain or ldif (found out)"},
+    {"delimiter", "SIGN", false, "comma, semicolon, tab or bar (found out)"},
+    {"encoding", "NAME", false, "as iconv(1) calls it (UTF-8, UTF-16 and Windows-1252 found out)"},
+    {"columns", "LIST", false, "what each column holds, like address,name,-,aliases"},
+    {"address-column", "COLUMN", false, "which one, by its header or its number"},
+    {"alias-column", "COLUMN", false, "which one, by its header or its number"},
+    {"name-column", "COLUMN", false, "which one, by its header or its number"},
+    OPTIONS_OF_LISTS,
+    OPTIONS_END};
+static const struct cli_option user_paste_options[] = {
+    {"yes", NULL, false, "do not ask"}, OPTIONS_OF_LISTS, OPTIONS_END};
+static const struct cli_option user_remove_options[] = {
+    {"all-of", "DOMAIN", false, "everybody of that domain; its name has to be typed again"},
     OPTION_NOTE,
     OPTION_DRY_RUN,
     OPTION_WAIT,
@@ -133,7 +160,7 @@ const struct command commands[] = {
      "put users on the roll\n"
      "Each ADDRESS is one user; with --alias or --name give exactly one. All of them in one\n"
      "changeset, or none."},
-    {"user remove", cmd_user_remove, "ADDRESS…", 1, CLI_MANY, user_options, false,
+    {"user remove", cmd_user_remove, "[ADDRESS…]", 0, CLI_MANY, user_remove_options, false,
      "take users or single addresses off the roll\n"
      "A user's primary address takes the user with all addresses; an alias only itself."},
     {"user disable", cmd_user_disable, "ADDRESS…", 1, CLI_MANY, user_options, false,
@@ -144,13 +171,20 @@ const struct command commands[] = {
     {"user show", cmd_user_show, "ADDRESS", 1, 1, NULL, false,
      "show the user who has an address, with all addresses and who put them there"},
     {"user list", cmd_user_list, "", 0, 0, user_list_options, false,
-     "list users and group addresses"},
+     "list users and group addresses\nOn a terminal a page at a time, by $PAGER."},
     {"user import", cmd_user_import, "FILE|-", 1, 1, user_import_options, false,
-     "put the addresses of a file on the roll, a user per line\n"
-     "Empty lines and those that begin with # are skipped. A line that is no address is named\n"
-     "with its number and reason, and nothing is changed; a line that the roll refuses (a foreign\n"
-     "domain, somebody else's alias) is named, and the others are applied, unless --strict.\n"
-     "In both cases the exit code is 65."},
+     "put the users of a file on the roll: CSV, LDIF, one address per line\n"
+     "Exports of Exchange and Microsoft 365 and of this program, any CSV with a header that can "
+     "be\n"
+     "understood (or --columns), lists of addresses; gzipped or not, in any common encoding. Each\n"
+     "bad line is named with its number and reason and the others are applied, unless --strict;\n"
+     "the exit code is 65 then. A second run of the same file changes nothing."},
+    {"user paste", cmd_user_paste, "", 0, 0, user_paste_options, false,
+     "put on the roll what is pasted: addresses in whatever text\n"
+     "Ends with an empty line or Ctrl-D. Shows what it understood and asks before it changes\n"
+     "anything, unless --yes."},
+    {"user export", cmd_user_export, "", 0, 0, user_export_options, false,
+     "print the roll as CSV that 'user import' reads back"},
     {"explain", cmd_explain, "ADDRESS|CODE", 1, 1, NULL, false,
      "why an address is accepted or refused, here and on each gateway\n"
      "The verdict is that of the daemon's own code on the facts in PostgreSQL; then what each\n"

@@ -15,7 +15,7 @@ enum { SAMPLE = 200 };
 
 struct out {
     FILE *file;
-    bool json, named, opened, first_row, measured, headed;
+    bool json, csv, named, opened, first_row, measured, headed;
     int sections;
     enum out_layout layout;
     const char *title; /* not yet printed: a section without rows leaves no trace on a terminal */
@@ -40,6 +40,11 @@ struct out *out_open(FILE *file, bool json)
 bool out_is_json(const struct out *out)
 {
     return out->json;
+}
+
+void out_as_csv(struct out *out)
+{
+    out->csv = true;
 }
 
 /* Columns on a terminal: code points, near enough. */
@@ -72,6 +77,35 @@ static void print_table_row(struct out *out, const char *const *cells)
     fputc('\n', out->file);
 }
 
+static void print_csv_row(struct out *out, const char *const *cells)
+{
+    for (size_t i = 0; i < out->column_count; i++) {
+        bool formula = cells[i][0] != '\0' && strchr("=+-@", cells[i][0]) != NULL;
+        bool quoted = strpbrk(cells[i], ",\"\r\n;") != NULL;
+        fputs(i > 0 ? "," : "", out->file);
+        fputs(quoted ? "\"" : "", out->file);
+        fputs(formula ? "'" : "", out->file);
+        for (const char *c = cells[i]; *c != '\0'; c++)
+            fputs(*c == '"' ? "\"\"" : (const char[]){*c, '\0'}, out->file);
+        fputs(quoted ? "\"" : "", out->file);
+    }
+    fputc('\n', out->file);
+}
+
+static void print_diff_line(struct out *out, char sign, const char *what, const char *how)
+{
+    fprintf(out->file, "%c %s%s%s\n", sign, what, how[0] != '\0' ? "  " : "", how);
+}
+
+/* What changes is a line that goes and one that comes. */
+static void print_diff(struct out *out, const char *const *cells)
+{
+    if (cells[0][0] != '+')
+        print_diff_line(out, '-', cells[1], cells[2]);
+    if (cells[0][0] != '-')
+        print_diff_line(out, '+', cells[1], cells[3]);
+}
+
 static void print_record(struct out *out, const char *const *cells)
 {
     size_t widest = 0;
@@ -91,6 +125,10 @@ static void print_row(struct out *out, const char *const *cells)
 {
     if (out->layout == OUT_PLAIN)
         fprintf(out->file, "%s =%s%s\n", cells[0], cells[1][0] != '\0' ? " " : "", cells[1]);
+    else if (out->layout == OUT_DIFF)
+        print_diff(out, cells);
+    else if (out->layout == OUT_TABLE && out->csv)
+        print_csv_row(out, cells);
     else if (out->layout == OUT_TABLE)
         print_table_row(out, cells);
     else
@@ -123,9 +161,9 @@ static void print_held(struct out *out)
 {
     if (out->rows > 0)
         print_heading(out);
-    if (out->layout == OUT_TABLE && !out->measured && out->rows > 0) {
+    if (out->layout == OUT_TABLE && !out->measured && (out->rows > 0 || out->csv)) {
         measure(out);
-        print_table_row(out, out->columns);
+        print_row(out, out->columns);
     }
     for (size_t r = 0; r < out->rows; r++)
         print_row(out, (const char *const *)out->cells + r * out->column_count);

@@ -23,6 +23,7 @@ enum out_layout {
     OUT_RECORD, /* a line "name: value" for each column */
     OUT_HEAD,   /* the same of the one thing the command is about: one row, name NULL */
     OUT_PLAIN,  /* "name = value" of the first two columns, as postconf */
+    OUT_DIFF,   /* sign (+ - ~), what, before, after: as the lines of a diff */
 };
 
 enum { OUT_COLUMNS_MAX = 24 };
@@ -31,6 +32,8 @@ struct out *out_open(FILE *file, bool json);
 /* Ends what is open, flushes, nulls. False when not everything could be written. */
 bool out_close(struct out **out);
 bool out_is_json(const struct out *out);
+/* From now on tables are CSV with a header row, which a spreadsheet takes for no formula. */
+void out_as_csv(struct out *out);
 
 /*
  * Begins a section and ends the one before. `name` is its JSON member (NULL: the only section),

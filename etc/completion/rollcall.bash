@@ -3,7 +3,7 @@
 _rollcall_options() {
     local wait="--wait --timeout" settings="--relay-check --shadow --next-hop --delimiter --case-sensitive
         --threshold --stale-limit --source-stale-limit --guard-percent --follows-directory --alias-of --customer
-        --loaded"
+        --loaded" lists="--domain --add --replace --disabled --strict --errors --force --note --dry-run"
 
     echo "-c -o --json --help --version"
     case "$1" in
@@ -11,9 +11,14 @@ _rollcall_options() {
         "domain list") echo "--customer --like" ;;
         "domain remove") echo "--with-users $wait" ;;
         "user add") echo "--alias --name --group --disabled --note --dry-run $wait" ;;
-        "user remove" | "user disable" | "user enable") echo "--note --dry-run $wait" ;;
-        "user list") echo "--domain --customer --state --like --limit" ;;
-        "user import") echo "--strict --force --note --dry-run $wait" ;;
+        "user remove") echo "--all-of --note --dry-run $wait" ;;
+        "user disable" | "user enable") echo "--note --dry-run $wait" ;;
+        "user list") echo "--domain --customer --state --source --newer --older --like --sort --limit --csv" ;;
+        "user import")
+            echo "--format --delimiter --encoding --columns --address-column --alias-column --name-column $lists $wait"
+            ;;
+        "user paste") echo "--yes $lists $wait" ;;
+        "user export") echo "--domain --customer" ;;
         "change list") echo "--state --customer --limit" ;;
         "change show") echo "--limit" ;;
         "change undo" | "change approve") echo "--note --dry-run $wait" ;;
@@ -29,6 +34,10 @@ _rollcall_values() {
         *" --relay-check") echo "panel smtp either off" ;;
         *" --shadow") echo "panel smtp either off none" ;;
         "user list --state") echo "active disabled retired" ;;
+        "user list --source") echo "smtp ldap import manual panel" ;;
+        "user list --sort") echo "address name changed" ;;
+        "user import --format") echo "csv plain ldif" ;;
+        "user import --delimiter") echo "comma semicolon tab bar" ;;
         "change list --state") echo "applied held undone rejected" ;;
     esac
 }
@@ -55,7 +64,7 @@ _rollcall() {
         [[ -n $command ]] && break
     done
 
-    if [[ $prev == -c || ($command == "user import" && $cur != -*) ]]; then
+    if [[ $prev == -c || $prev == --errors || ($command == "user import" && $prev != --* && $cur != -*) ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     elif [[ $prev == --* && -n $(_rollcall_values "$command" "$prev") ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_rollcall_values "$command" "$prev")" -- "$cur")
@@ -68,7 +77,7 @@ _rollcall() {
             db) word="init upgrade status purge" ;;
             customer) word="add list show remove" ;;
             domain) word="add set show list remove" ;;
-            user) word="add remove disable enable show list import" ;;
+            user) word="add remove disable enable show list import paste export" ;;
             change) word="list show undo approve reject" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")

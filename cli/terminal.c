@@ -1,0 +1,158 @@
+/* terminal - see terminal.h */
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "cli/interrupt.h"
+
+enum {
+    MORE_WAIT_MS = 300, /* an empty line within a paste is followed at once by the rest */
+    ANSWER_MAX = 1000,
+    CONTROL_D = 4,
+    DELETE = 127,
+    BACKSPACE = 8,
+};
+
+static bool too_long(struct err *err)
+{
+    return err_set(err, ERR_DATA, "more than 64 MiB were pasted: import it as a file");
+}
+
+static bool read_failed(struct err *err)
+{
+    if (interrupt_seen())
+        return err_set(err, ERR_TEMPORARY, "interrupted: nothing is changed");
+    return err_set(err, ERR_OTHER, "standard input: %s", strerror(errno));
+}
+
+static bool read_pipe(struct buf *out, struct err *err)
+{
+    char piece[1 << 16];
+    ssize_t got;
+
+    while ((got = read(STDIN_FILENO, piece, sizeof piece)) > 0) {
+        buf_append(out, piece, (size_t)got);
+        if (out->len > TERMINAL_PASTE_MAX)
+            return too_long(err);
+    }
+    return got == 0 || read_failed(err);
+}
+
+/* Lines of more than 4,095 octets come only without the terminal's own line editing. */
+static bool raw_lines(struct termios *before)
+{
+    struct termios raw;
+
+    if (tcgetattr(STDIN_FILENO, before) != 0)
+        return false;
+    raw = *before;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+static void echo(const char *bytes, size_t len)
+{
+    if (write(STDERR_FILENO, bytes, len) < 0) { /* nobody sees it: nothing to be done */
+    }
+}
+
+/* Takes the last character of the line back. */
+static void erase(struct buf *out)
+{
+    size_t len = out->len;
+
+    while (len > 0 && ((unsigned char)out->at[len - 1] & 0xc0) == 0x80)
+        len--;
+    if (len == 0 || out->at[len - 1] == '\n')
+        return;
+    out->len = len - 1;
+    out->at[out->len] = '\0';
+    echo("\b \b", 3);
+}
+
+static bool more_follows(void)
+{
+    struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+
+    return poll(&input, 1, MORE_WAIT_MS) > 0;
+}
+
+static bool at_line_start(const struct buf *out)
+{
+    return out->len == 0 || out->at[out->len - 1] == '\n';
+}
+
+/* One byte that was typed or pasted; *last says whether there are more in hand. True at the end. */
+static bool take_byte(struct buf *out, char c, bool last)
+{
+    if (c == CONTROL_D)
+        return true;
+    if (c == DELETE || c == BACKSPACE) {
+        erase(out);
+        return false;
+    }
+    bool empty = c == '\n' && at_line_start(out);
+    echo(&c, 1);
+    if (c != '\n' || out->len > 0)
+        buf_append(out, &c, 1);
+    return empty && out->len > 0 && last && !more_follows();
+}
+
+static bool read_terminal(struct buf *out, struct err *err)
+{
+    char piece[4096];
+    ssize_t got;
+    bool ended = false;
+
+    while (!ended && (got = read(STDIN_FILENO, piece, sizeof piece)) != 0) {
+        if (got < 0)
+            return read_failed(err);
+        for (ssize_t i = 0; i < got && !ended; i++)
+            ended = take_byte(out, piece[i], i + 1 == got);
+        if (out->len > TERMINAL_PASTE_MAX)
+            return too_long(err);
+    }
+    return true;
+}
+
+bool terminal_read_paste(struct buf *out, struct err *err)
+{
+    struct termios before;
+
+    buf_text(out, "");
+    interrupt_watch(); /* the terminal has to be put back */
+    bool raw = isatty(STDIN_FILENO) == 1 && raw_lines(&before);
+    bool fine = raw ? read_terminal(out, err) : read_pipe(out, err);
+    if (raw)
+        tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    interrupt_end();
+    return fine;
+}
+
+bool terminal_ask(const char *question, bool from_pipe, struct buf *answer, struct err *err)
+{
+    char line[ANSWER_MAX];
+    bool here = from_pipe || isatty(STDIN_FILENO) == 1;
+    FILE *input = here ? stdin : fopen("/dev/tty", "re");
+
+    if (input == NULL)
+        return err_set(err, ERR_USAGE, "there is no terminal to ask on: give --yes, or --dry-run");
+    fflush(stdout);
+    fputs(question, stderr);
+    fflush(stderr);
+    clearerr(input);
+    char *got = fgets(line, sizeof line, input);
+    if (input != stdin)
+        fclose(input);
+    struct span text = got == NULL ? span_of("", 0) : span_trim(span_text(line));
+    buf_append(answer, text.at, text.len);
+    return true;
+}

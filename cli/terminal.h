@@ -1,0 +1,24 @@
+/*
+ * terminal - talking with the person in front: what is pasted, and questions
+ */
+#ifndef ROLLCALL_TERMINAL_H
+#define ROLLCALL_TERMINAL_H
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+
+enum { TERMINAL_PASTE_MAX = 64 << 20 }; /* octets */
+
+/*
+ * Reads what is pasted at a terminal, lines of any length, until an empty line that nothing follows
+ * or Ctrl-D; or, when standard input is no terminal, all of it.
+ */
+bool terminal_read_paste(struct buf *out, struct err *err) MUST_CHECK;
+/* A line from standard input, if it is a terminal or `from_pipe`; else from /dev/tty. Without its
+ * end. */
+bool terminal_ask(const char *question, bool from_pipe, struct buf *answer,
+                  struct err *err) MUST_CHECK;
+
+#endif
