@@ -69,6 +69,26 @@ const struct log_event_row log_events[LOG_EVENTS] = {
                          "on, but 'rollcall status' shows an old position."},
     [LOG_METRICS] = {"metrics", LEVEL_WARNING, "The metrics listener has a problem."},
     [LOG_ROLL] = {"roll", LEVEL_INFO, "A change of the roll was applied, held or refused."},
+    [LOG_OBSERVED] = {"observed", LEVEL_INFO, "rollcall-observe has read this gateway's logs."},
+    [LOG_OBSERVE_TROUBLE] = {"observe-trouble", LEVEL_WARNING,
+                             "A log could not be read, or goes on otherwise than it was read; the "
+                             "others were read."},
+    [LOG_OBSERVE_STATE] = {"observe-state", LEVEL_WARNING,
+                           "observe_directory does not know what was in flight when the logs were "
+                           "read last; messages half read then do not count."},
+    [LOG_CREATED] = {"created", LEVEL_INFO, "Observation added users to a domain."},
+    [LOG_CREATE_HELD] = {"create-held", LEVEL_WARNING,
+                         "Observation would add users to a domain, but something speaks against "
+                         "it; see 'rollcall-observe status'."},
+    [LOG_CREATE_LATE] = {"create-late", LEVEL_ERROR,
+                         "The day is over for longer than create_alert, and a gateway's log has "
+                         "not been read to its end: nobody is added. See to rollcall-observe "
+                         "there, or leave the gateway out."},
+    [LOG_RETIRED] = {"retired", LEVEL_INFO,
+                     "Observed recipients left the roll: their server says that it has no such "
+                     "mailbox."},
+    [LOG_PROBE] = {"probe", LEVEL_DEBUG,
+                   "A customer's server was asked for an address that nobody has."},
 };
 
 static struct {

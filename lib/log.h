@@ -43,6 +43,14 @@ enum log_event {
     LOG_GATEWAY_ROW,
     LOG_METRICS,
     LOG_ROLL,
+    LOG_OBSERVED,
+    LOG_OBSERVE_TROUBLE,
+    LOG_OBSERVE_STATE,
+    LOG_CREATED,
+    LOG_CREATE_HELD,
+    LOG_CREATE_LATE,
+    LOG_RETIRED,
+    LOG_PROBE,
     LOG_EVENTS, /* how many */
 };
 

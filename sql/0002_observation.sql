@@ -108,22 +108,22 @@ begin
   return made;
 end $$;
 
--- Adds counts. The arrays are columns of rows; `yes` and `no` when the server last took and refused it.
-create function observe_add(by text, days date[], domains integer[], locals text[], accepted integer[],
-    deliverable integer[], refused integer[], unknown integer[], late integer[], yes timestamptz[], no timestamptz[])
+-- Adds counts. The arrays are columns of rows; `yes_at` and `no_at`: when the server last took and refused it.
+create function observe_add(by text, days date[], domains integer[], locals text[], n_accepted integer[],
+    n_deliverable integer[], n_refused integer[], n_unknown integer[], n_late integer[], yes_at timestamptz[], no_at timestamptz[])
   returns void language plpgsql security definer set search_path = public, pg_temp as $$
 declare
   full_domain integer;
 begin
   -- the probes for addresses that nobody has
   update domain_observation o set accepts_everything = s.yes is not null, probe_answered_at = coalesce(s.yes, s.no)
-    from (select d, l, max(y) as yes, max(n) as no from unnest(domains, locals, yes, no) t (d, l, y, n) group by d, l) s
+    from (select d, l, max(y) as yes, max(n) as no from unnest(domains, locals, yes_at, no_at) t (d, l, y, n) group by d, l) s
     where o.domain_id = s.d and o.probe = s.l and coalesce(s.yes, s.no) is not null;
 
   insert into observation as o (day, domain_id, local_part, accepted, deliverable, refused, unknown, late, last_yes,
       last_no)
     select s.day, s.d, s.l, sum(s.a), sum(s.v), sum(s.r), sum(s.u), sum(s.b), max(s.y), max(s.n)
-      from unnest(days, domains, locals, accepted, deliverable, refused, unknown, late, yes, no)
+      from unnest(days, domains, locals, n_accepted, n_deliverable, n_refused, n_unknown, n_late, yes_at, no_at)
         s (day, d, l, a, v, r, u, b, y, n)
       join domain x on x.id = s.d where s.l not like 'rollcall-probe-%'
       group by s.day, s.d, s.l order by s.d, s.l, s.day
@@ -135,7 +135,7 @@ begin
   -- The newest word wins: of those on the roll. A yes is told at most once a day, a no at most once an hour.
   perform from domain where id = any (domains) order by id for share;
   with seen as (
-    select d, l, max(y) as yes, max(n) as no from unnest(domains, locals, yes, no) t (d, l, y, n) group by d, l),
+    select d, l, max(y) as yes, max(n) as no from unnest(domains, locals, yes_at, no_at) t (d, l, y, n) group by d, l),
   news as (
     select r.id, s.yes, s.no, s.no is null or s.yes > s.no as is_yes from seen s
       join recipient r on r.domain_id = s.d and r.local_part = s.l and r.state = 'active'
@@ -154,7 +154,7 @@ begin
 
   -- And of those that are not, where the server is asked.
   with seen as (
-    select d, l, max(y) as yes, max(n) as no from unnest(domains, locals, yes, no) t (d, l, y, n) group by d, l),
+    select d, l, max(y) as yes, max(n) as no from unnest(domains, locals, yes_at, no_at) t (d, l, y, n) group by d, l),
   news as (
     select s.d, s.l, case when s.yes > s.no or s.no is null then null else s.no end as no, s.yes from seen s
       join domain x on x.id = s.d and x.state = 'active' and x.relay_check in ('smtp', 'either')
@@ -171,7 +171,7 @@ begin
 
   -- A dictionary attack does not grow without end: the oldest go. Followers let theirs expire.
   for full_domain in
-    select distinct d from unnest(domains, no) t (d, n) where n is not null order by d
+    select distinct d from unnest(domains, no_at) t (d, n) where n is not null order by d
   loop
     delete from refusal where domain_id = full_domain and refused_at <= (
       select refused_at from refusal where domain_id = full_domain and refused_at is not null
