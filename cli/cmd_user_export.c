@@ -18,7 +18,7 @@
 static const char export_sql[] =
     "declare export no scroll cursor for"
     " select r.id, r.local_part, d.name, r.kind, r.state, coalesce(u.name, ''), a.local_part,"
-    "   ad.name from recipient r join domain d on d.id = r.domain_id"
+    "   ad.name, a.state from recipient r join domain d on d.id = r.domain_id"
     " join customer k on k.id = d.customer_id left join users u on u.id = r.user_id"
     " left join recipient a on a.user_id = r.user_id and a.kind = 'alias'"
     "   and a.state in ('active', 'disabled')"
@@ -32,19 +32,22 @@ static const char fetch_sql[] = "fetch 5000 from export";
 struct writer {
     struct buf out;
     struct addr *addresses;
+    bool *disabled; /* each of them */
     size_t count, room;
     int64_t recipient; /* whose row is being put together; 0: none */
     enum entry_kind kind;
-    bool disabled;
     struct buf name;
 };
 
-static void put_address(struct writer *writer, struct span local, struct span domain)
+static void put_address(struct writer *writer, struct span local, struct span domain,
+                        struct span state)
 {
     if (writer->count == writer->room) {
         writer->room = writer->room > 0 ? writer->room * 2 : 16;
         writer->addresses = mem_grow(writer->addresses, writer->room * sizeof(struct addr));
+        writer->disabled = mem_grow(writer->disabled, writer->room * sizeof(bool));
     }
+    writer->disabled[writer->count] = span_equals(state, "disabled");
     struct addr *addr = &writer->addresses[writer->count++];
     *addr = (struct addr){0};
     addr->local_len = local.len < ADDR_LOCAL_MAX ? local.len : ADDR_LOCAL_MAX;
@@ -60,7 +63,7 @@ static void end_entry(struct writer *writer)
         .addresses = writer->addresses,
         .address_count = writer->count,
         .name = span_of(writer->name.at, writer->name.len),
-        .disabled = writer->disabled,
+        .disabled_each = writer->disabled,
     };
 
     if (writer->recipient != 0)
@@ -73,10 +76,9 @@ static void begin_entry(struct writer *writer, const struct db_result *rows, siz
     writer->recipient = db_int(rows, row, 0);
     writer->count = 0;
     writer->kind = span_equals(db_span(rows, row, 3), "group") ? ENTRY_GROUP : ENTRY_USER;
-    writer->disabled = span_equals(db_span(rows, row, 4), "disabled");
     buf_clear(&writer->name);
     buf_text(&writer->name, db_text(rows, row, 5));
-    put_address(writer, db_span(rows, row, 1), db_span(rows, row, 2));
+    put_address(writer, db_span(rows, row, 1), db_span(rows, row, 2), db_span(rows, row, 4));
 }
 
 static void take_row(struct writer *writer, const struct db_result *rows, size_t row)
@@ -86,7 +88,7 @@ static void take_row(struct writer *writer, const struct db_result *rows, size_t
         begin_entry(writer, rows, row);
     }
     if (!db_null(rows, row, 6))
-        put_address(writer, db_span(rows, row, 6), db_span(rows, row, 7));
+        put_address(writer, db_span(rows, row, 6), db_span(rows, row, 7), db_span(rows, row, 8));
 }
 
 static bool flush(struct writer *writer, struct err *err)
@@ -136,5 +138,6 @@ bool cmd_user_export(struct cli *cli, struct err *err)
     buf_free(&writer.out);
     buf_free(&writer.name);
     free(writer.addresses);
+    free(writer.disabled);
     return fine;
 }

@@ -27,6 +27,7 @@ bool list_open(struct list **list, const struct list_options *options, const str
     made->options = options;
     made->sink = sink;
     made->maker.addresses = mem_alloc(ROLL_ADDRESSES_MAX * sizeof *made->maker.addresses);
+    made->maker.disabled = mem_alloc(ROLL_ADDRESSES_MAX * sizeof *made->maker.disabled);
     if ((options->columns == NULL || list_columns_parse(options->columns, &columns, err)) &&
         list_bytes_open(made, err))
         return true;
@@ -47,6 +48,7 @@ void list_free(struct list **list)
     buf_free(&(*list)->maker.clean);
     buf_free(&(*list)->maker.unwrapped);
     free((*list)->maker.addresses);
+    free((*list)->maker.disabled);
     free(*list);
     *list = NULL;
 }

@@ -170,17 +170,6 @@ static void prefer_proxies(struct list_columns *columns, const int *rank)
             columns->role[i] = ROLE_NONE;
 }
 
-/* Our own export has a column that is too common a word ("State" is California elsewhere). */
-static bool is_our_export(const struct list_cells *cells)
-{
-    static const char *const ours[] = {"address", "name", "aliases", "kind", "state"};
-
-    for (size_t i = 0; i < 5; i++)
-        if (cells->count != 5 || !span_equals(cells->at[i], ours[i]))
-            return false;
-    return true;
-}
-
 size_t list_columns_header(const struct list_cells *cells, struct list_columns *columns)
 {
     static const enum list_role single[] = {ROLE_ADDRESS, ROLE_NAME, ROLE_FIRST, ROLE_LAST,
@@ -205,10 +194,6 @@ size_t list_columns_header(const struct list_cells *cells, struct list_columns *
     for (size_t i = 0; i < sizeof single / sizeof single[0]; i++)
         keep_best(columns, rank, single[i]);
     prefer_proxies(columns, rank);
-    if (is_our_export(cells)) {
-        columns->role[4] = ROLE_STATE;
-        known++;
-    }
     return known;
 }
 

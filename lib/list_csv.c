@@ -154,6 +154,10 @@ static bool read_cells(const struct list *list, struct list_parts *parts, struct
         case ROLE_STATE:
         case ROLE_DISABLED: {
             bool disabled = false;
+            if (cell.len > 0 && memchr(cell.at, '@', cell.len) != NULL) {
+                parts->disabled_addresses = cell;
+                break;
+            }
             *why = "neither active nor disabled: the state cannot be read";
             if (!say_disabled(role, cell, &disabled))
                 return false;

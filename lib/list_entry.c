@@ -116,15 +116,34 @@ static struct span skip_separators(struct span s)
     return s;
 }
 
-/* Which addresses of the cells are taken. */
-enum taking { TAKE_PRIMARY, TAKE_OTHERS, TAKE_ALL };
+/* Which addresses of the cells are taken, and what for. */
+enum taking { TAKE_PRIMARY, TAKE_OTHERS, TAKE_ALL, TAKE_DISABLED };
 
-static void take_address(struct list *list, const struct list_parts *parts, struct span address)
+/* Marks that one of the entry's addresses as disabled. */
+static bool mark_disabled(struct list *list, struct span cell, struct err *why)
+{
+    struct list_maker *maker = &list->maker;
+    struct span name;
+    struct addr addr;
+
+    if (!parse_cell(list, cell, &addr, &name, why))
+        return false;
+    for (size_t i = 0; i < maker->count; i++)
+        if (same_address(&addr, &maker->addresses[i])) {
+            maker->disabled[i] = true;
+            return true;
+        }
+    return err_set(why, ERR_DATA, "disabled, but none of the user's addresses");
+}
+
+static void take_address(struct list *list, const struct list_parts *parts, struct span address,
+                         enum taking taking)
 {
     struct span name;
     struct err why;
 
-    if (!add(list, address, &name, &why))
+    if (taking == TAKE_DISABLED ? !mark_disabled(list, address, &why)
+                                : !add(list, address, &name, &why))
         list_bad(list, parts->line, address, why.text);
 }
 
@@ -148,8 +167,8 @@ static void take_cell(struct list *list, const struct list_parts *parts, struct 
         typed = typed || type > 0;
         if ((other && !span_starts(piece, "mailto:")) || rest)
             continue;
-        if (taking == TAKE_ALL || primary == (taking == TAKE_PRIMARY))
-            take_address(list, parts, mail ? span_of(piece.at + 5, piece.len - 5) : piece);
+        if (taking >= TAKE_ALL || primary == (taking == TAKE_PRIMARY))
+            take_address(list, parts, mail ? span_of(piece.at + 5, piece.len - 5) : piece, taking);
     }
 }
 
@@ -202,6 +221,7 @@ static bool hand_over(struct list *list, const struct list_parts *parts, struct 
         .disabled = parts->disabled || list->options->disabled,
     };
     size_t entries = 1;
+    bool each = parts->disabled_addresses.len > 0 && !entry.disabled;
 
     if (parts->kind == ENTRY_GROUP) { /* each address of a group stands for itself */
         entries = maker->count;
@@ -209,6 +229,7 @@ static bool hand_over(struct list *list, const struct list_parts *parts, struct 
     }
     for (size_t i = 0; i < entries; i++) {
         entry.addresses = maker->addresses + i;
+        entry.disabled_each = each ? maker->disabled + i : NULL;
         list->counts.entries++;
         if (!list->sink->entry(list->sink->context, &entry, err))
             return false;
@@ -244,5 +265,7 @@ bool list_make_entry(struct list *list, const struct list_parts *parts, struct e
     }
     take_aliases(list, parts, parts->address.len > 0 ? TAKE_ALL : TAKE_OTHERS);
     make_name(list, parts, span_of(beside.at, beside.len));
+    memset(list->maker.disabled, 0, list->maker.count * sizeof *list->maker.disabled);
+    take_cell(list, parts, parts->disabled_addresses, TAKE_DISABLED);
     return hand_over(list, parts, err);
 }

@@ -30,7 +30,7 @@ enum list_role {
     ROLE_LAST,
     ROLE_KIND,     /* user or group; Exchange's recipient types */
     ROLE_STATE,    /* active or disabled */
-    ROLE_DISABLED, /* yes or no */
+    ROLE_DISABLED, /* yes or no, or which of the addresses */
     ROLES,
 };
 extern const char *const list_role_names[]; /* as --columns has them; "-" is ROLE_NONE */
@@ -107,6 +107,7 @@ struct list_ldif;
 
 struct list_maker {
     struct addr *addresses; /* ROLL_ADDRESSES_MAX of them */
+    bool *disabled;         /* as many */
     size_t count;
     struct buf name, clean, unwrapped;
 };
@@ -160,6 +161,7 @@ struct list_parts {
     size_t alias_count;
     enum entry_kind kind;
     bool disabled;
+    struct span disabled_addresses; /* a cell; only these are, then */
 };
 /* Tells what is bad, and hands over the rest of it when its primary address is good. */
 bool list_make_entry(struct list *list, const struct list_parts *parts, struct err *err) MUST_CHECK;

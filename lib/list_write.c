@@ -58,7 +58,37 @@ static void write_name(struct buf *out, struct span name)
 
 void list_write_header(struct buf *out)
 {
-    buf_text(out, "address,name,aliases,kind,state\n");
+    buf_text(out, "address,name,aliases,kind,disabled\n");
+}
+
+static bool is_disabled(const struct roll_entry *entry, size_t i)
+{
+    return entry->disabled_each != NULL ? entry->disabled_each[i] : entry->disabled;
+}
+
+/* The cell of the addresses from `first` on: all, or only those that are disabled. */
+static void write_addresses(struct buf *out, const struct roll_entry *entry, size_t first,
+                            bool only_disabled)
+{
+    BUF_AUTO cell = {0};
+    size_t count = 0;
+
+    buf_text(&cell, "");
+    for (size_t i = first; i < entry->address_count; i++) {
+        if (only_disabled && !is_disabled(entry, i))
+            continue;
+        buf_text(&cell, count++ > 0 ? "," : "");
+        write_address(&cell, &entry->addresses[i]);
+    }
+    write_cell(out, span_of(cell.at, cell.len));
+}
+
+static bool all_disabled(const struct roll_entry *entry)
+{
+    for (size_t i = 0; i < entry->address_count; i++)
+        if (!is_disabled(entry, i))
+            return false;
+    return true;
 }
 
 void list_write_entry(struct buf *out, const struct roll_entry *entry)
@@ -67,16 +97,14 @@ void list_write_entry(struct buf *out, const struct roll_entry *entry)
 
     write_address(&cell, &entry->addresses[0]);
     write_cell(out, span_of(cell.at, cell.len));
-    buf_append(out, ",", 1);
+    buf_text(out, ",");
     write_name(out, entry->name);
-    buf_append(out, ",", 1);
-    buf_clear(&cell);
-    for (size_t i = 1; i < entry->address_count; i++) {
-        if (i > 1)
-            buf_append(&cell, ",", 1);
-        write_address(&cell, &entry->addresses[i]);
-    }
-    write_cell(out, span_of(cell.at, cell.len));
-    buf_printf(out, ",%s,%s\n", entry->kind == ENTRY_GROUP ? "group" : "user",
-               entry->disabled ? "disabled" : "active");
+    buf_text(out, ",");
+    write_addresses(out, entry, 1, false);
+    buf_text(out, entry->kind == ENTRY_GROUP ? ",group," : ",user,");
+    if (all_disabled(entry))
+        buf_text(out, "yes");
+    else
+        write_addresses(out, entry, 0, true);
+    buf_text(out, "\n");
 }

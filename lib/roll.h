@@ -49,6 +49,7 @@ struct roll_entry {
     size_t address_count;         /* at least 1, at most ROLL_ADDRESSES_MAX */
     struct span name;             /* display name, UTF-8, may be empty: then a present name stays */
     bool disabled;                /* the source says: exists, but disabled */
+    const bool *disabled_each;    /* the same of each address, where they differ; else NULL */
 };
 enum { ROLL_ADDRESSES_MAX = 1000, ROLL_NAME_MAX = 300 };
 

@@ -248,6 +248,7 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
     struct buf *rows = &job->rows;
     char text[ADDR_TEXT_MAX + 1];
     bool ours = domain->id != 0, again = fault < 0 && seen_before(job, domain->target, address);
+    bool disabled = entry->disabled_each != NULL ? entry->disabled_each[at] : entry->disabled;
 
     put_number(rows, job->entries);
     put_number(rows, job->places);
@@ -257,7 +258,7 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
     buf_text(rows, entry->kind == ENTRY_GROUP ? "\tgroup" : at == 0 ? "\tprimary" : "\talias");
     buf_text(rows, entry->address_count == 1 ? "\tt" : "\tf");
     buf_text(rows, again ? "\tt" : "\tf");
-    buf_text(rows, entry->disabled ? "\tt\t" : "\tf\t");
+    buf_text(rows, disabled ? "\tt\t" : "\tf\t");
     if (fault >= 0)
         put_number(rows, fault);
     else

@@ -285,13 +285,13 @@ def random_list(random, people, domains, strange=True):
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["address", "name", "aliases", "kind", "state"])
+    writer.writerow(["address", "name", "aliases", "kind", "disabled"])
     for _ in range(random.randrange(1, people)):
         group = random.random() < 0.15
         aliases = [] if group else [address() for _ in range(random.choice([0, 0, 0, 1, 3]))]
         name = "" if group else random.choice(["", "Bob", "Zoë O'Brien", '"Q" Quote', "Semi; Colon", "'=formula"])
         rows.append([address(), name, ",".join(a if not a.startswith("o'") else f'"o\'neill"@{a.split("@")[1]}' for a in aliases),
-                     "group" if group else "user", random.choice(["active", "active", "active", "disabled"])])
+                     "group" if group else "user", random.choice(["", "", "", "yes"])])
     for row in rows:
         row[0] = row[0] if row[0][0] not in "=+-#o" else '"%s"@%s' % tuple(row[0].rsplit("@", 1))
         writer.writerow(row)
@@ -317,6 +317,14 @@ def test_what_is_exported_reads_back():
                 assert part == [row for row in csv.reader(io.StringIO(text)) if row[0].endswith("@" + domain)]
             rules_hold(rc)
             rules_hold(other)
+        # of a user's addresses some may be disabled
+        add(rc, "two@example.com\n", "--replace", "--force", "--domain", "example.com", check=0)
+        rc.cli("user", "add", "one@example.com", "--alias", "also@example.com", "--alias", "off@example.com")
+        add(rc, "address,aliases,disabled\none@example.com,off@example.com,off@example.com\n")
+        text = export(rc)
+        assert 'one@example.com,,"also@example.com,off@example.com",user,off@example.com\n' in text, text
+        add(rc, text, "--replace", check=0)
+        assert export(rc) == text and add(rc, text, "--replace")["state"] == "unchanged"
         # by a person: the export tells the state, whoever made it, and reading it back settles it
         address = next(iter(roll(rc)))
         rc.cli("user", "disable", address)

@@ -28,8 +28,9 @@ static void put_addresses(struct buf *out, const struct roll_entry *entry)
     char text[ADDR_TEXT_MAX + 1];
 
     for (size_t i = 0; i < entry->address_count; i++) {
+        bool off = entry->disabled_each != NULL && entry->disabled_each[i];
         addr_format(&entry->addresses[i], text);
-        buf_printf(out, " %s", text);
+        buf_printf(out, " %s%s", text, off ? " (off)" : "");
     }
 }
 
@@ -294,7 +295,8 @@ static void random_addr(struct addr *addr)
     } while (!addr_parse(span_text(text), true, addr, &err));
 }
 
-static void random_entry(struct buf *name, struct addr *addresses, struct roll_entry *entry)
+static void random_entry(struct buf *name, struct addr *addresses, bool *disabled,
+                         struct roll_entry *entry)
 {
     static const char *const signs[] = {"Bob", "x",  "é", " ", "'", "=",  "+", "-",
                                         "@",   "\"", ",", ";", "|", "\\", "(", ")",
@@ -311,8 +313,12 @@ static void random_entry(struct buf *name, struct addr *addresses, struct roll_e
                                  .disabled = some(4) == 0};
     if (entry->kind == ENTRY_GROUP)
         entry->address_count = 1;
-    for (size_t i = 0; i < entry->address_count; i++)
+    if (some(3) == 0)
+        entry->disabled_each = disabled;
+    for (size_t i = 0; i < entry->address_count; i++) {
         random_addr(&addresses[i]);
+        disabled[i] = some(2) == 0;
+    }
 }
 
 static bool same_twice(const struct addr *addresses, size_t count)
@@ -335,8 +341,9 @@ static void check_round_trips(void)
         list_write_header(&csv);
         for (unsigned n = 1 + some(20); n > 0;) {
             struct addr addresses[4];
+            bool disabled[4];
             struct roll_entry entry;
-            random_entry(&name, addresses, &entry);
+            random_entry(&name, addresses, disabled, &entry);
             if (same_twice(addresses, entry.address_count))
                 continue;
             list_write_entry(&csv, &entry);
