@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,10 +94,12 @@ const struct log_event_row log_events[LOG_EVENTS] = {
 
 static struct {
     pthread_mutex_t lock;
+    _Atomic int least; /* options.least, for who only asks */
     struct log_options options;
     int64_t second[LOG_EVENTS];
     unsigned written[LOG_EVENTS], cut[LOG_EVENTS];
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER,
+           .least = LEVEL_INFO,
            .options = {.program = "rollcall", .least = LEVEL_INFO}};
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
@@ -107,6 +110,7 @@ void log_open(const struct log_options *options)
     if (state.options.to_syslog)
         closelog();
     state.options = *options;
+    atomic_store(&state.least, (int)options->least);
     if (options->to_syslog)
         openlog(options->program, LOG_PID | LOG_NDELAY, LOG_MAIL);
     pthread_mutex_unlock(&state.lock);
@@ -114,7 +118,7 @@ void log_open(const struct log_options *options)
 
 bool log_wants(enum log_event event)
 {
-    return log_events[event].level >= state.options.least;
+    return (int)log_events[event].level >= atomic_load_explicit(&state.least, memory_order_relaxed);
 }
 
 /* One line without its newline. Syslog adds time and program by itself. */
