@@ -113,11 +113,12 @@ void roll_abort(struct roll_job **job)
     *job = NULL;
 }
 
-/* A long list is worth knowing before it is joined, and worth memory. */
+/* A long list is worth knowing before it is joined, and worth memory; an undo may be long too. */
 static bool prepare_large(struct roll_job *job, struct err *err)
 {
-    return job->places < ROLL_LARGE ||
-           db_script(job->db, "set local work_mem = '128MB'; analyze roll_list", err);
+    if (job->places < ROLL_LARGE && job->undo == NULL)
+        return true;
+    return db_script(job->db, "set local work_mem = '128MB'; analyze roll_list", err);
 }
 
 static bool unchanged(const struct roll_plan *plan)

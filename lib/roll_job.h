@@ -72,6 +72,12 @@ struct roll_job {
     bool over;        /* committed: nothing to roll back */
 };
 
+/* The claims of a recipient, as roll_claims() has them, but planned with the statement around. */
+#define ROLL_CLAIMS_OF(id)                                                                         \
+    "array(select roll_claim(s.source, s.source_id, s.disabled) from recipient_source s"           \
+    " where s.recipient_id = " id                                                                  \
+    " order by roll_claim(s.source, s.source_id, s.disabled) collate \"C\")"
+
 enum { ROLL_LARGE = 5000 }; /* addresses; from here on statistics and memory pay */
 
 /* roll.c */
@@ -120,6 +126,9 @@ struct roll_plan {
 void roll_plan_free(struct roll_plan *plan);
 /* Fills roll_diff under the locks it needs. */
 bool roll_plan_make(struct roll_job *job, struct roll_plan *plan, struct err *err) MUST_CHECK;
+/* A long difference is worth statistics before it is joined: without them the planner expects a
+ * handful of rows. */
+bool roll_plan_large(struct roll_job *job, int64_t rows, struct err *err) MUST_CHECK;
 /* Whether the guard holds the plan; then `why` tells it without the changeset's number. */
 bool roll_plan_held(struct roll_job *job, const struct roll_plan *plan, bool *held, char *why,
                     size_t room, struct err *err) MUST_CHECK;

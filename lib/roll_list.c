@@ -21,19 +21,19 @@
 #define REPLACE   "$4::boolean"
 #define FOLLOW    "$5::boolean"
 
-/* The list beside the roll; `u` is the owner, when the list has names. */
-#define NAMED   " left join users u on u.id = r.user_id"
-#define UNNAMED " cross join (select null::text as name) u"
-#define MEETS(users)                                                                               \
+/* What the owner of a row is called; asked only where the list has a name. */
+#define OWNER_NAME "(select u.name from users u where u.id = r.user_id)"
+/* The list beside the roll. */
+#define MEETS                                                                                      \
     " from roll_list l"                                                                            \
     " left join recipient r on r.domain_id = l.domain_id and r.local_part = l.local_part"          \
     " left join recipient_source c on c.recipient_id = r.id and c.source = " SOURCE                \
-    "   and c.source_id = " SOURCE_ID users " where l.fault is null"
+    "   and c.source_id = " SOURCE_ID " where l.fault is null"
 /* Not yet as the list wants it, as far as the row alone tells. */
 #define IS_NEWS                                                                                    \
     "(r.kind = l.kind and c.disabled = l.disabled and r.state = case when l.disabled"              \
     "   or r.disabled_by_person then 'disabled' else 'active' end::recipient_state"                \
-    " and (l.name = '' or l.kind <> 'primary' or u.name = l.name)"                                 \
+    " and (l.name = '' or l.kind <> 'primary' or " OWNER_NAME " = l.name)"                         \
     " and (not " REPLACE " or not exists (select from recipient_source o where"                    \
     "   o.recipient_id = r.id and (o.source, o.source_id) <> (" SOURCE ", " SOURCE_ID "))))"       \
     " is not true"
@@ -44,7 +44,8 @@
     " case when r.state <> 'removed' then r.kind end as kind,"                                     \
     " nullif(r.state, 'removed') as state,"                                                        \
     " case when r.state <> 'removed' then r.disabled_by_person end as person,"                     \
-    " case when r.state <> 'removed' then roll_claims(r.id) end as claims, u.name as owner_name"
+    " case when r.state <> 'removed' then " ROLL_CLAIMS_OF("r.id") " end as claims,"               \
+    " case when l.name <> '' then " OWNER_NAME " end as owner_name"
 
 _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
 /* roll_problem_kind, or null. Movable is what nobody else speaks for. `whole`: its owner's primary
@@ -54,22 +55,26 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
     "       and f.claims <@ array[" OWN ", " OWN " || '!']) then null"                             \
     " when (f.kind = 'group') <> (f.listed = 'group') then 3"                                      \
     " when f.owner is not null and not (" whole ") then 1 end"
+/* What the next step needs of a row. */
+#define ROW                                                                                        \
+    "f.line, f.domain_id, f.local_part, f.disabled, f.name, f.rid, f.here, f.owner, f.kind,"       \
+    " f.state, f.person, f.claims, f.owner_name, f.problem"
 
 /* Entries of one address each are decided row by row. */
-#define LONE(users)                                                                                \
-    "select f.*, f.listed as after_kind, case when f.problem is null and f.listed <> 'group'"      \
+#define LONE                                                                                       \
+    "select " ROW ", f.listed as after_kind, case when f.problem is null and f.listed <> 'group'"  \
     "   then case when f.kind = 'primary' and f.owner is not null then f.owner"                    \
     "     else nextval('users_id_seq') end end as after_user,"                                     \
     " f.problem is null and f.listed <> 'group'"                                                   \
     "   and (f.kind = 'primary' and f.owner is not null) is not true as new_user"                  \
     " from (select f.*, " PROBLEM("f.kind = 'primary'") " as problem"                              \
-    "   from (" FACT MEETS(users) " and " IS_NEWS ") f) f order by domain_id, local_part"
+    "   from (" FACT MEETS " and l.lone and " IS_NEWS ") f) f"
 
 /* Entries of several addresses are looked at whole as soon as one row is news, or is another
  * user's than the others. */
-#define SEVERAL(users)                                                                             \
-    "with fact as materialized (" FACT MEETS(users) " and l.entry in (select l.entry"              \
-        MEETS(users) " group by l.entry having bool_or(" IS_NEWS ")"                               \
+#define SEVERAL                                                                                    \
+    "with fact as materialized (" FACT MEETS " and not l.lone and l.entry in (select l.entry"      \
+        MEETS " and not l.lone group by l.entry having bool_or(" IS_NEWS ")"                       \
     "     or min(r.user_id) is distinct from max(r.user_id))),"                                    \
     " candidate as (select entry, owner, min(place) as first, bool_or(kind = 'primary') as whole"  \
     "   from fact where owner is not null and listed <> 'group' group by entry, owner),"           \
@@ -83,16 +88,14 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
     "     coalesce(kind = 'primary' and owner = chosen, false) desc, place),"                      \
     " who as materialized (select entry, place, coalesce(chosen, nextval('users_id_seq')) as id,"  \
     "   chosen is null as made from head)"                                                         \
-    " select f.*, case when f.listed = 'group' then 'group' when w.place = f.place"                \
+    " select " ROW ", case when f.listed = 'group' then 'group' when w.place = f.place"            \
     "     then 'primary' else 'alias' end::recipient_kind as after_kind,"                          \
     "   case when f.problem is null and f.listed <> 'group' then w.id end as after_user,"          \
     "   f.problem is null and w.place = f.place and w.made as new_user"                            \
-    " from settled f left join who w on w.entry = f.entry order by domain_id, local_part"
+    " from settled f left join who w on w.entry = f.entry"
 
-static const char *const owned_sql[2][2] = {
-    {LONE(UNNAMED), LONE(NAMED)},
-    {SEVERAL(UNNAMED), SEVERAL(NAMED)},
-};
+static const char lone_sql[] = LONE;
+static const char several_sql[] = SEVERAL;
 
 /*
  * … and, around it, what becomes of each. "offset 0" keeps the planner from writing what is
@@ -117,7 +120,7 @@ static const char around_sql[] =
     "     else array(select x collate \"C\" from unnest(f.claims) x where x <> " OWN
     "         and x <> " OWN " || '!' union all select f.claim order by 1) end as after_claims"
     " from (select f.*, " OWN " || case when f.disabled then '!' else '' end as claim"
-    " from (%s) f) f offset 0) f offset 0) f) f"
+    " from (%s%s%s%s order by domain_id, local_part) f) f offset 0) f offset 0) f) f"
     " where sign <> '='"
     "   or (name <> '' and after_kind = 'primary' and owner_name <> name)";
 
@@ -125,7 +128,7 @@ static const char around_sql[] =
  * $5 the scope. */
 static const char withdraw_sql[] =
     "insert into roll_diff"
-    " with fact as (select r.*, roll_claims(r.id) as claims from recipient r"
+    " with fact as (select r.*, " ROLL_CLAIMS_OF("r.id") " as claims from recipient r"
     "     where r.domain_id = any ($5::int[]) and r.state <> 'removed'"
     "     and (" REPLACE " or exists (select from recipient_source s where s.recipient_id = r.id"
     "       and s.source = " SOURCE " and s.source_id = " SOURCE_ID "))"
@@ -149,7 +152,8 @@ bool roll_list_draft(struct roll_job *job, struct err *err)
     enum roll_mode mode = job->request->mode;
     const char *replace = mode == ROLL_REPLACE ? "t" : "f";
     const char *follow = mode == ROLL_FOLLOW ? "t" : "f";
-    STR_AUTO sql = mem_printf(around_sql, owned_sql[job->several][job->names]);
+    STR_AUTO sql = mem_printf(around_sql, lone_sql, job->several ? " union all (" : "",
+                              job->several ? several_sql : "", job->several ? ")" : "");
     BUF_AUTO scope = {0};
 
     roll_ids_text(job->scope.count > 0 ? &job->scope : &job->listed, &scope);

@@ -165,10 +165,21 @@ static bool draft(struct roll_job *job, struct err *err)
     return db_exec(job->db, named_sql, DB_VALUES(roll_mode_names[job->request->mode]), NULL, err);
 }
 
+bool roll_plan_large(struct roll_job *job, int64_t rows, struct err *err)
+{
+    return rows < ROLL_LARGE ||
+           db_script(job->db,
+                     "set local work_mem = '128MB'; set local default_statistics_target = 10;"
+                     "analyze roll_diff (sign, fresh, new_user, rid, domain_id, before_user,"
+                     " before_kind, after_user, after_kind)",
+                     err);
+}
+
 /* One round: everything that follows from the list under the present locks. */
 static bool make(struct roll_job *job, struct roll_plan *plan, struct err *err)
 {
-    if (!roll_stage_lock(job, err) || !draft(job, err) || !summarise(job, plan, err))
+    if (!roll_stage_lock(job, err) || !draft(job, err) || !summarise(job, plan, err) ||
+        !roll_plan_large(job, plan->fresh + plan->touched + plan->problems, err))
         return false;
     if (plan->lost > 0 && job->undo == NULL &&
         !(db_exec(job->db, promote_sql, DB_NO_VALUES, NULL, err) && summarise(job, plan, err)))

@@ -68,13 +68,15 @@ static bool lock_changeset(struct db *db, const char *id, const char *wanted, st
 
 /* ---- undo ---- */
 
+/* clang-format off */
+
 /* What the history has, turned round. */
 static const char inverse_sql[] =
     "create temp table roll_diff on commit drop as"
     " with fact as (select h.*, r.id as rid, r.user_id, case when r.state <> 'removed' then r.kind"
     "     end as kind, nullif(r.state, 'removed') as state, case when r.state <> 'removed'"
     "     then r.disabled_by_person end as person, case when r.state <> 'removed'"
-    "     then roll_claims(r.id) end as claims"
+    "     then " ROLL_CLAIMS_OF("r.id") " end as claims"
     "   from change h left join recipient r on r.domain_id = h.domain_id"
     "     and r.local_part = h.local_part where h.changeset_id = $1::bigint)"
     " select case when before_state is null then '-' when state is null then '+' else '~'"
@@ -86,6 +88,8 @@ static const char inverse_sql[] =
     "   before_person as after_person, before_claims as after_claims,"
     "   (user_id, kind, state, person, claims) is distinct from (after_user, after_kind,"
     "     after_state, after_person, after_claims) as stale from fact";
+
+/* clang-format on */
 
 /* Names that the changeset gave are taken back with the user's primary address. */
 static const char names_back_sql[] =
@@ -204,14 +208,20 @@ static bool check_domains(struct roll_job *job, struct err *err)
 
 bool roll_undo_draft(struct roll_job *job, struct err *err)
 {
-    /* a user's liveness is guarded by the lock on its primary address's domain */
+    /* a user's liveness is guarded by the lock on its primary address's domain, be it touched or
+     * not */
     static const char primaries_sql[] =
-        "select distinct p.domain_id from change h join recipient p on p.kind = 'primary'"
-        " and p.user_id in (h.before_user, h.after_user) where h.changeset_id = $1::bigint";
+        "select distinct p.domain_id from ((select before_user as id from roll_diff"
+        "   union select after_user from roll_diff)"
+        "   except select before_user from roll_diff where before_kind = 'primary') m"
+        " join recipient p on p.user_id = m.id and p.kind = 'primary' where $1::bigint > 0";
+
+    int64_t rows = 0;
 
     job->names = true;
     return lock_changeset(job->db, job->undo, "applied", err) && check_kind(job, err) &&
-           db_exec(job->db, inverse_sql, DB_VALUES(job->undo), NULL, err) &&
+           db_exec(job->db, inverse_sql, DB_VALUES(job->undo), &rows, err) &&
+           roll_plan_large(job, rows, err) &&
            db_exec(job->db, names_back_sql, DB_VALUES(job->undo), NULL, err) &&
            check_domains(job, err) && check_later(job, err) &&
            fill_ids(job, primaries_sql, job->undo, &job->extra, err);
@@ -222,7 +232,7 @@ static const char unloaded_sql[] =
     "with done as (update domain d set loaded_at = (h.before ->> 'loaded_at')::timestamptz,"
     "     changed_by = $2::bigint from domain_change h, domain old"
     "     where h.changeset_id = $1::bigint and h.domain_id = d.id and old.id = d.id"
-    "       and d.loaded_at = (h.after ->> 'loaded_at')::timestamptz"
+    "       and d.loaded_at is not distinct from (h.after ->> 'loaded_at')::timestamptz"
     "     returning d.id, to_jsonb(old) - 'changed_by' as before,"
     "       to_jsonb(d) - 'changed_by' as after)"
     " insert into domain_change (changeset_id, domain_id, before, after)"
