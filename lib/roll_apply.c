@@ -33,20 +33,27 @@ static const char rename_sql[] =
     "     and d.after_kind = 'primary' and not d.new_user and d.name <> u.name),"
     " done as (update users u set name = f.after_name from fate f where u.id = f.id)" USER_HISTORY;
 
-/* Users that an undo brings back. */
+/*
+ * Users that an undo brings back. What is asked of `live` is hidden from the planner, who believes
+ * that nobody is dead and would look through the whole difference for each of them.
+ */
 static const char revive_sql[] =
-    "with fate as (select u.id, u.live as before_live, u.name as before_name,"
-    "     true as after_live, u.name as after_name from users u where not u.live and u.id in"
-    "     (select after_user from roll_diff where sign in ('+', '~'))),"
+    "with back as materialized (select distinct after_user as id from roll_diff"
+    "     where sign in ('+', '~') and after_user is not null),"
+    " fate as materialized (select u.id, u.live as before_live, u.name as before_name,"
+    "     true as after_live, u.name as after_name from back b join users u on u.id = b.id"
+    "     where case when u.live then 0 else 1 end = 1),"
     " done as (update users u set live = true from fate f where u.id = f.id)" USER_HISTORY;
 
-/* Users that lost their last address. */
+/* Users that lost their last address: their primary one left, and no other took its place. */
 static const char die_sql[] =
-    "with fate as (select u.id, u.live as before_live, u.name as before_name,"
-    "     false as after_live, u.name as after_name from users u where u.live and u.id in"
-    "     (select before_user from roll_diff where sign in ('-', '~')"
-    "       and before_user is distinct from after_user) and not exists (select from recipient r"
-    "       where r.user_id = u.id and r.kind = 'primary')),"
+    "with gone as materialized (select before_user as id from roll_diff where sign in ('-', '~')"
+    "     and before_kind = 'primary' and before_user is distinct from after_user"
+    "   except select after_user from roll_diff where sign in ('+', '~')"
+    "     and after_kind = 'primary'),"
+    " fate as materialized (select u.id, u.live as before_live, u.name as before_name,"
+    "     false as after_live, u.name as after_name from gone g join users u on u.id = g.id"
+    "     where u.live),"
     " done as (update users u set live = false from fate f where u.id = f.id)" USER_HISTORY;
 
 static const char new_addresses_sql[] =
