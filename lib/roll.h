@@ -10,8 +10,10 @@
  * broken connection in the middle leaves the roll as it was.
  *
  * A source claims addresses and withdraws only its own claims; an address leaves the roll with its
- * last one. Files: roll.c (the job), roll_plan.c (difference, in SQL), roll_apply.c, roll_undo.c
- * (undo, approve, reject), roll_guard.c (pure), domain.c (domains and customers).
+ * last one. Files: roll.c (the job), roll_stage.c (the list on its way in), roll_list.c (what a
+ * list wants, in SQL), roll_plan.c (difference and guard), roll_apply.c, roll_undo.c (undo,
+ * approve, reject), roll_tell.c (problems and differences in words), roll_guard.c (pure), domain.c
+ * (domains and customers).
  */
 #ifndef ROLLCALL_ROLL_H
 #define ROLLCALL_ROLL_H
@@ -66,7 +68,7 @@ struct roll_request {
     const char *program; /* "rollcall", "rollcall-ldapsync" */
     const char *note;    /* free text, may be "" */
     bool dry_run;        /* plan and guard, change nothing */
-    bool strict;         /* any problem: nothing is applied */
+    bool strict;         /* any problem: nothing is applied, roll_finish fails with ERR_DATA */
     bool force;          /* skip the guard; recorded in the changeset */
     struct roll_guard guard;
 };
@@ -118,7 +120,8 @@ struct roll_outcome {
 
 struct roll_job;
 
-/* Begins the transaction and the staging. `request` must outlive the job. */
+/* Begins the transaction and the staging. `request` must outlive the job. Each statement has the
+ * connection's time-out: for a long list set none (db_set_timeout). */
 bool roll_open(struct roll_job **job, struct db *db, const struct roll_request *request,
                struct err *err) MUST_CHECK;
 /*
