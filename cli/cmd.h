@@ -23,6 +23,10 @@ bool cmd_domain_show(struct cli *cli, struct err *err);
 bool cmd_domain_list(struct cli *cli, struct err *err);
 bool cmd_domain_remove(struct cli *cli, struct err *err);
 
+/* cmd_domain_preflight.c, cmd_domain_export.c */
+bool cmd_domain_preflight(struct cli *cli, struct err *err);
+bool cmd_domain_export(struct cli *cli, struct err *err);
+
 /* cmd_user.c */
 bool cmd_user_add(struct cli *cli, struct err *err);
 bool cmd_user_remove(struct cli *cli, struct err *err);

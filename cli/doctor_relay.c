@@ -280,6 +280,31 @@ static void check_other_classes(struct doctor *d, const struct names *served)
     }
 }
 
+/* Tables that are asked over a network: when nobody answers, smtpd says 451 to everybody. */
+static void check_network_tables(struct doctor *d)
+{
+    static const char *const settings[] = {"relay_domains", "transport_maps"};
+    static const char *const types[] = {
+        "pgsql:", "mysql:", "ldap:", "mongodb:", "memcache:", "socketmap:", "tcp:", "nis:"};
+
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        struct span list = doctor_main_cf(d, settings[i]), element;
+        while (postfix_next(&list, &element)) {
+            struct span table = element;
+            if (table.len > 6 && memcmp(table.at, "proxy:", 6) == 0)
+                table = span_of(table.at + 6, table.len - 6);
+            for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
+                if (table.len > strlen(types[t]) &&
+                    memcmp(table.at, types[t], strlen(types[t])) == 0)
+                    doctor_bad(d,
+                               "cron: rollcall domain export --postfix DIRECTORY; main.cf: the "
+                               "tables that it writes",
+                               "%s has %.*s: while that does not answer, all mail gets 451",
+                               settings[i], SPAN_ARGS(element));
+        }
+    }
+}
+
 void check_relay_domains(struct doctor *d)
 {
     struct names served = {0};
@@ -294,6 +319,7 @@ void check_relay_domains(struct doctor *d)
     read_relay_domains(d, &relay);
     compare_both_ways(d, &served, &relay);
     check_other_classes(d, &served);
+    check_network_tables(d);
     if (doctor_main_cf(d, "relay_recipient_maps").len > 0)
         doctor_warn(d, "main.cf: relay_recipient_maps =",
                     "relay_recipient_maps is set: it refuses recipients without asking Rollcall");

@@ -51,6 +51,12 @@ static const struct cli_option wait_options[] = {OPTION_WAIT, OPTIONS_END};
 static const struct cli_option domain_list_options[] = {OPTION_CUSTOMER, OPTION_LIKE, OPTIONS_END};
 static const struct cli_option domain_remove_options[] = {
     {"with-users", NULL, false, "with all its recipients"}, OPTION_WAIT, OPTIONS_END};
+static const struct cli_option domain_preflight_options[] = {
+    {"relay-check", "MODE", false, "panel, smtp, either or off"}, OPTIONS_END};
+static const struct cli_option domain_export_options[] = {
+    {"postfix", "DIRECTORY", false, "where the tables go"},
+    {"type", "TYPE", false, "hash, btree, lmdb or cdb (Postfix's default_database_type)"},
+    OPTIONS_END};
 static const struct cli_option user_add_options[] = {
     {"alias", "ADDRESS", true, "another address of the same user"},
     {"name", "TEXT", false, "the user's name"},
@@ -156,6 +162,14 @@ const struct command commands[] = {
      "serve domains no longer\n"
      "Take them out of Postfix's relay_domains first: until the tombstone is purged their mail\n"
      "gets 450. Refused while they have recipients, unless --with-users."},
+    {"domain preflight", cmd_domain_preflight, "NAME", 1, 1, domain_preflight_options, false,
+     "what another relay check would mean for a domain\n"
+     "How many recipients are on its roll, from which sources, and who would be refused."},
+    {"domain export", cmd_domain_export, "", 0, 0, domain_export_options, false,
+     "write the served domains as Postfix's relay_domains and transport_maps\n"
+     "As indexed tables in a directory, for each gateway's cron; only when they have changed, and\n"
+     "never an empty one. main.cf: relay_domains = TYPE:DIRECTORY/relay_domains,\n"
+     "transport_maps = TYPE:DIRECTORY/transport"},
     {"user add", cmd_user_add, "ADDRESS…", 1, CLI_MANY, user_add_options, false,
      "put users on the roll\n"
      "Each ADDRESS is one user; with --alias or --name give exactly one. All of them in one\n"

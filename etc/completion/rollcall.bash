@@ -9,6 +9,8 @@ _rollcall_options() {
     case "$1" in
         "domain add" | "domain set") echo "$settings $wait" ;;
         "domain list") echo "--customer --like" ;;
+        "domain preflight") echo "--relay-check" ;;
+        "domain export") echo "--postfix --type" ;;
         "domain remove") echo "--with-users $wait" ;;
         "user add") echo "--alias --name --group --disabled --note --dry-run $wait" ;;
         "user remove") echo "--all-of --note --dry-run $wait" ;;
@@ -76,7 +78,7 @@ _rollcall() {
         case "$first" in
             db) word="init upgrade status purge" ;;
             customer) word="add list show remove" ;;
-            domain) word="add set show list remove" ;;
+            domain) word="add set show list remove preflight export" ;;
             user) word="add remove disable enable show list import paste export" ;;
             change) word="list show undo approve reject" ;;
         esac
