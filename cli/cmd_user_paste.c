@@ -5,7 +5,6 @@
  * would gain; that is a dry run of the very job. Then the question, then the job.
  */
 #include <strings.h>
-#include <unistd.h>
 
 #include "cli/cmd.h"
 #include "cli/intake.h"
@@ -78,9 +77,9 @@ bool cmd_user_paste(struct cli *cli, struct err *err)
 {
     BUF_AUTO text = {0};
 
-    if (isatty(STDIN_FILENO) == 1)
-        cli_warn("paste addresses, however they are separated; end with an empty line or Ctrl-D");
-    if (!terminal_read_paste(&text, err))
+    if (!terminal_read_paste(
+            "paste addresses, however they are separated; end with an empty line or Ctrl-D", &text,
+            err))
         return false;
     if (span_trim(span_of(text.at, text.len)).len == 0)
         return err_set(err, ERR_DATA, "nothing was pasted");

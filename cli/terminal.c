@@ -9,6 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "cli/cli.h"
 #include "cli/interrupt.h"
 
 enum {
@@ -123,13 +124,16 @@ static bool read_terminal(struct buf *out, struct err *err)
     return true;
 }
 
-bool terminal_read_paste(struct buf *out, struct err *err)
+bool terminal_read_paste(const char *prompt, struct buf *out, struct err *err)
 {
     struct termios before;
 
     buf_text(out, "");
     interrupt_watch(); /* the terminal has to be put back */
-    bool raw = isatty(STDIN_FILENO) == 1 && raw_lines(&before);
+    bool here = isatty(STDIN_FILENO) == 1;
+    bool raw = here && raw_lines(&before);
+    if (here)
+        cli_warn("%s", prompt);
     bool fine = raw ? read_terminal(out, err) : read_pipe(out, err);
     if (raw)
         tcsetattr(STDIN_FILENO, TCSANOW, &before);

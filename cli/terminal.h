@@ -13,9 +13,10 @@ enum { TERMINAL_PASTE_MAX = 64 << 20 }; /* octets */
 
 /*
  * Reads what is pasted at a terminal, lines of any length, until an empty line that nothing follows
- * or Ctrl-D; or, when standard input is no terminal, all of it.
+ * or Ctrl-D; or, when standard input is no terminal, all of it. The prompt is for a terminal, and
+ * comes when it is ready for long lines.
  */
-bool terminal_read_paste(struct buf *out, struct err *err) MUST_CHECK;
+bool terminal_read_paste(const char *prompt, struct buf *out, struct err *err) MUST_CHECK;
 /* A line from standard input, if it is a terminal or `from_pipe`; else from /dev/tty. Without its
  * end. */
 bool terminal_ask(const char *question, bool from_pipe, struct buf *answer,
