@@ -113,6 +113,10 @@ create function observe_add(by text, days date[], domains integer[], locals text
     n_deliverable integer[], n_refused integer[], n_unknown integer[], n_late integer[], yes_at timestamptz[], no_at timestamptz[])
   returns void language plpgsql security definer set search_path = public, pg_temp as $$
 declare
+  changed bigint[];
+  changed_yes timestamptz[];
+  changed_no timestamptz[];
+  changeset bigint;
   full_domain integer;
 begin
   -- the probes for addresses that nobody has
@@ -137,7 +141,7 @@ begin
   with seen as (
     select d, l, max(y) as yes, max(n) as no from unnest(domains, locals, yes_at, no_at) t (d, l, y, n) group by d, l),
   news as (
-    select r.id, s.yes, s.no, s.no is null or s.yes > s.no as is_yes from seen s
+    select r.id, s.yes, case when s.no is null or s.yes > s.no then null else s.no end as no from seen s
       join recipient r on r.domain_id = s.d and r.local_part = s.l and r.state = 'active'
       where case when s.no is null or s.yes > s.no
         then (r.refused_at is null or s.yes > r.refused_at)
@@ -145,12 +149,16 @@ begin
         else (r.refused_at is null or s.no > r.refused_at + interval '1 hour')
           and (r.verified_on is null or r.verified_on <= (s.no at time zone 'UTC')::date) end
       order by r.id for no key update of r)
-  update recipient r set
-      verified_on = case when n.is_yes then greatest(r.verified_on, (n.yes at time zone 'UTC')::date)
-                    else r.verified_on end,
-      refused_at = case when n.is_yes then null else n.no end,
-      changed_by = observe_changeset(by)
-    from news n where n.id = r.id;
+  select array_agg(id), array_agg(yes), array_agg(no) into changed, changed_yes, changed_no from news;
+  if changed is not null then
+    changeset := observe_changeset(by); -- the rules look for it even when a statement changes nothing
+    update recipient r set
+        verified_on = case when n.no is null then greatest(r.verified_on, (n.yes at time zone 'UTC')::date)
+                      else r.verified_on end,
+        refused_at = n.no,
+        changed_by = changeset
+      from unnest(changed, changed_yes, changed_no) n (id, yes, no) where n.id = r.id;
+  end if;
 
   -- And of those that are not, where the server is asked.
   with seen as (
@@ -159,7 +167,8 @@ begin
     select s.d, s.l, case when s.yes > s.no or s.no is null then null else s.no end as no, s.yes from seen s
       join domain x on x.id = s.d and x.state = 'active' and x.relay_check in ('smtp', 'either')
       left join refusal f on f.domain_id = s.d and f.local_part = s.l
-      where s.l not like 'rollcall-probe-%' and not exists (select from recipient r where r.domain_id = s.d and r.local_part = s.l
+      where s.l not like 'rollcall-probe-%'
+        and not exists (select from recipient r where r.domain_id = s.d and r.local_part = s.l
           and r.state in ('active', 'disabled'))
         and case when s.yes > s.no or s.no is null then f.refused_at < s.yes
             else f.refused_at is null or f.refused_at < s.no - interval '10 minutes' end

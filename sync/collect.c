@@ -18,7 +18,7 @@
 #include "sync/position.h"
 #include "sync/stamp.h"
 
-static const int64_t STEP_BYTES = INT64_C(64) << 20;
+static const int64_t STEP_BYTES = INT64_C(512) << 20;
 static const int64_t LAG_US = 10 * CLOCK_SECOND; /* a line may take so long to its file */
 static const int64_t AHEAD_US =
     3600 * CLOCK_SECOND; /* a stamp later than that is a clock's fault */
@@ -147,6 +147,13 @@ static void take_event(struct collect *c, size_t source, const struct maillog_ev
 
 /* ---- files ---- */
 
+static void trouble(struct collect *c, const struct err *err)
+{
+    log_write(LOG_OBSERVE_TROUBLE, "%s", err->text);
+    if (c->report->trouble[0] == '\0')
+        snprintf(c->report->trouble, sizeof c->report->trouble, "%s", err->text);
+}
+
 static bool read_lines(struct collect *c, size_t source, struct logfile_reader *reader,
                        struct position_file *place, int64_t newest_us, struct err *err)
 {
@@ -157,8 +164,10 @@ static bool read_lines(struct collect *c, size_t source, struct logfile_reader *
     int64_t at_us;
 
     for (;;) {
-        if (!logfile_read(reader, &block, err))
-            return false;
+        if (!logfile_read(reader, &block, err)) {
+            trouble(c, err); /* damaged: what could be read of it counts */
+            return true;
+        }
         int64_t bytes = (int64_t)block.len;
         while (maillog_next(&c->rules.rules, &block, &event))
             if (stamp_time(&clock, event.stamp, &at_us))
@@ -172,13 +181,6 @@ static bool read_lines(struct collect *c, size_t source, struct logfile_reader *
         if (!commit_when_due(c, err))
             return false;
     }
-}
-
-static void trouble(struct collect *c, const struct err *err)
-{
-    log_write(LOG_OBSERVE_TROUBLE, "%s", err->text);
-    if (c->report->trouble[0] == '\0')
-        snprintf(c->report->trouble, sizeof c->report->trouble, "%s", err->text);
 }
 
 /* Opens where it was left; another log that begins alike is read from its beginning. */
@@ -221,10 +223,6 @@ static bool read_file(struct collect *c, size_t source, struct position_source *
     place->seen_us = c->options->now_us;
     fine = read_lines(c, source, reader, place, newest_us, err);
     logfile_close(&reader);
-    if (!fine && err->class == ERR_OTHER && db_alive(c->db)) {
-        trouble(c, err); /* damaged: what could be read counts */
-        return true;
-    }
     return fine;
 }
 
