@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
-#include "cli/spawn.h"
+#include "lib/spawn.h"
 #include "lib/str.h"
 
 enum { TABLE_MAX = 64 << 20 }; /* octets of a table */

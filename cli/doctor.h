@@ -15,7 +15,7 @@
 
 #include "cli/cli.h"
 #include "cli/postfix.h"
-#include "cli/spawn.h"
+#include "lib/spawn.h"
 
 enum finding_level { FINDING_OK, FINDING_SKIPPED, FINDING_WARNING, FINDING_BAD };
 

@@ -19,6 +19,7 @@ const char *const source_names[] = {
 const char *const roll_mode_names[] = {
     [ROLL_ADD] = "add",         [ROLL_REPLACE] = "replace", [ROLL_FOLLOW] = "follow",
     [ROLL_REMOVE] = "withdraw", [ROLL_DISABLE] = "disable", [ROLL_ENABLE] = "enable",
+    [ROLL_RETIRE] = "retire",
 };
 
 const char *const roll_problem_names[] = {

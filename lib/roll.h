@@ -39,6 +39,8 @@ enum roll_mode {
                      takes the user */
     ROLL_DISABLE, /* by a person; a primary address: the user with all its addresses */
     ROLL_ENABLE,
+    ROLL_RETIRE, /* the named addresses count as not on the roll until a list brings them again; by
+                    observation */
 };
 
 enum entry_kind { ENTRY_USER, ENTRY_GROUP };

@@ -14,11 +14,12 @@
 
 enum { ROUNDS_MOST = 20 };
 
-/* ---- addresses named one by one: remove, disable, enable ---- */
+/* ---- addresses named one by one: remove, disable, enable, retire ---- */
 
 /* clang-format off */
 
-/* $1 withdraw, disable or enable. A primary address stands for its user with all addresses. */
+/* $1 withdraw, disable, enable or retire. A primary address stands for its user with all addresses,
+ * but when it retires: each mailbox dies by itself. */
 static const char named_sql[] =
     "create temp table roll_diff on commit drop as"
     " with named as (select l.line, l.domain_id, l.local_part, r.id, r.user_id, r.kind"
@@ -26,11 +27,11 @@ static const char named_sql[] =
     "       and r.local_part = l.local_part and r.state <> 'removed' where l.fault is null),"
     " target as (select id from named where id is not null union select r.id from named n"
     "     join recipient r on r.user_id = n.user_id and r.kind = 'alias'"
-    "       and r.state <> 'removed' where n.kind = 'primary'),"
+    "       and r.state <> 'removed' where n.kind = 'primary' and $1 <> 'retire'),"
     " fact as (select r.*, roll_claims(r.id) as claims, case $1 when 'disable' then true"
     "     when 'enable' then false else r.disabled_by_person end as after_person"
     "     from target t join recipient r on r.id = t.id),"
-    " fate as (select f.*, case when f.state = 'retired' then 'retired'"
+    " fate as (select f.*, case when f.state = 'retired' or $1 = 'retire' then 'retired'"
     "     when f.after_person or roll_disables(f.claims) then 'disabled' else 'active'"
     "     end::recipient_state as after_state, $1 <> 'withdraw' as stays from fact f)"
     " select case when stays then '~' else '-' end::\"char\" as sign, null::int as problem,"

@@ -4,6 +4,8 @@
 -- the newest evidence, and move a gateway's position forward, all in the caller's one transaction. Counts are by GMT
 -- day. An alias domain's recipients are its target's.
 
+alter type roll_mode add value 'retire' after 'enable';
+
 create table observation (
   day date not null,
   domain_id integer not null,

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-#include "lib/err.h"
-#include "lib/str.h"
+#include "err.h"
+#include "str.h"
 
 enum { SPAWN_OUTPUT_MAX = 16 << 20, SPAWN_SECONDS = 20 };
 

@@ -1,5 +1,5 @@
 /* spawn - see spawn.h */
-#include "cli/spawn.h"
+#include "spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
+#include "clock.h"
 
 extern char **environ;
 
