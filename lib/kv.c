@@ -20,6 +20,9 @@ enum {
     BULK_ROOM = 1 << 20,
     LOAD_CACHE = 32 << 20,
     PAGE_SIZE = 8192,
+    PAGE_LEAST = 512, /* bytes, of Berkeley DB */
+    PAGE_MOST = 65536,
+    PAGE_NUMBER_AT = 8, /* behind the position in the log */
     TRIAL_SIZE = 1 << 20,
 };
 
@@ -55,6 +58,29 @@ static void remember_words(const DB_ENV *env, const char *prefix, const char *te
     (void)env;
     (void)prefix;
     snprintf(last_words, sizeof last_words, "%s", text);
+}
+
+/*
+ * Every page but the first bears its own number. Berkeley DB does not insist on it: a page of
+ * zeros, which is what a power cut leaves of a file that had grown, counts as empty, and noise that
+ * looks like a first page has no checksum to be compared. Then keys are missing without a word, or
+ * a search never ends. So such a page is spoilt on its way in, and its checksum tells; but for
+ * recovery, which makes pages anew. Reads of the log have other sizes.
+ */
+static _Thread_local bool recovering;
+
+static ssize_t read_page(int fd, void *page, size_t len, off_t at)
+{
+    ssize_t got = pread(fd, page, len, at);
+    uint32_t number;
+
+    if (recovering || at == 0 || got != (ssize_t)len || len < PAGE_LEAST || len > PAGE_MOST ||
+        (len & (len - 1)) != 0 || (size_t)at % len != 0)
+        return got;
+    memcpy(&number, (const char *)page + PAGE_NUMBER_AT, sizeof number);
+    if (number != (size_t)at / len)
+        memset(page, 0xff, len);
+    return got;
 }
 
 /* The codes after which the environment or a file cannot be trusted any more. */
@@ -124,18 +150,34 @@ static int set_up_environment(DB_ENV *env, int64_t cache_bytes)
     return code != 0 ? code : env->log_set_config(env, DB_LOG_AUTO_REMOVE, 1);
 }
 
-static enum kv_outcome open_environment(struct kv *kv, struct err *err)
+/* After a failure the environment must be closed all the same. */
+static int open_once(struct kv *kv, u_int32_t more_flags)
 {
-    const u_int32_t flags = DB_CREATE | DB_PRIVATE | DB_THREAD | DB_RECOVER | DB_INIT_MPOOL |
-                            DB_INIT_LOCK | DB_INIT_LOG | DB_INIT_TXN;
+    const u_int32_t flags = DB_CREATE | DB_PRIVATE | DB_THREAD | DB_INIT_MPOOL | DB_INIT_LOCK |
+                            DB_INIT_LOG | DB_INIT_TXN;
     int code = db_env_create(&kv->env, 0);
 
+    code = code != 0 ? code : set_up_environment(kv->env, kv->cache_bytes);
+    return code != 0 ? code : kv->env->open(kv->env, kv->directory, flags | more_flags, 0640);
+}
+
+/*
+ * Twice: what recovery has read is in its cache without having been compared with its checksum, and
+ * would be believed.
+ */
+static enum kv_outcome open_environment(struct kv *kv, struct err *err)
+{
+    int code = db_env_set_func_pread(read_page); /* of the whole process, always the same */
+
+    recovering = true;
+    code = code != 0 ? code : open_once(kv, DB_RECOVER);
+    recovering = false;
     if (code != 0)
-        return failed(code, "cannot make an environment", kv->directory, err);
-    code = set_up_environment(kv->env, kv->cache_bytes);
-    if (code == 0)
-        code = kv->env->open(kv->env, kv->directory, flags, 0640);
-    return code == 0 ? KV_DONE : failed(code, "cannot open or recover", kv->directory, err);
+        return failed(code, "cannot open or recover", kv->directory, err);
+    code = kv->env->close(kv->env, 0);
+    kv->env = NULL;
+    code = code != 0 ? code : open_once(kv, 0);
+    return code == 0 ? KV_DONE : failed(code, "cannot open again", kv->directory, err);
 }
 
 enum kv_outcome kv_open(struct kv **out, const char *directory, int64_t cache_bytes,

@@ -224,6 +224,42 @@ def test_replica_damaged():
         print("    " + ", ".join(f"{what} {n}" for what, n in sorted(collections.Counter(done).items())))
 
 
+def zero_pages(path, word, whole):
+    """What a power cut leaves of a file's latest pages: zeros, in whole or in front. Those with the word in them; the
+    first page stays."""
+    with open(path, "r+b") as file:
+        bytes_ = file.read()
+        size = int.from_bytes(bytes_[20:24], "little")  # Berkeley DB's metadata page: the page size
+        hit = [at for at in range(size, len(bytes_), size) if word in bytes_[at:at + size]]
+        assert 512 <= size <= 65536 and hit, (path, size)
+        for at in hit:
+            file.seek(at)
+            file.write(bytes(size if whole else 512))
+
+
+def test_zeroed_pages():
+    """Berkeley DB takes a page of zeros for an empty one. Asked from the first moment on: nobody is refused who is on
+    the roll, nobody accepted who is not, neither with PostgreSQL nor without it."""
+    rng = seeded()
+    with world(rng) as w:
+        w.roll.psql("""begin; do $$ begin perform roll_begin('many'); end $$;
+            insert into recipient (domain_id, local_part, kind)
+            select d.id, 'many' || i, 'group' from domain d, generate_series(1, 50000) i; commit""")
+        for kind, word in (("domain", DOMAIN.encode()), ("recipient", b"anchor")) * (5 if FULL else 1):
+            for alone in (True, False):
+                w.equal()
+                w.roll.daemon.stop()
+                zero_pages(next((w.roll.dir / "replica").glob(f"{kind}.0*")), word, rng.random() < 0.5)
+                with Watcher(w, may_defer=True, every=0.001) as watcher:
+                    if alone:
+                        offline(w.roll)
+                        eventually(lambda: watcher.counts["DEFER_IF_PERMIT"] > 10 or watcher.wrong, 10, "some answers")
+                        eventually(lambda: w.roll.metrics()["rollcall_replica_damages_total"] == 1, 10, "the damage seen")
+                        w.roll.daemon.stop()
+                    w.roll.policyd()
+                    w.equal()
+
+
 @contextlib.contextmanager
 def small_disk(directory, megabytes):
     directory.mkdir()
