@@ -32,12 +32,22 @@ static bool read_failed(struct err *err)
     return err_set(err, ERR_OTHER, "standard input: %s", strerror(errno));
 }
 
-static bool read_pipe(struct buf *out, struct err *err)
+/* read(), but a signal that came before it counts as well. `interrupt`: of interrupt_watch. */
+static ssize_t read_some(int interrupt, char *out, size_t room)
+{
+    struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {interrupt, POLLIN, 0}};
+
+    if (poll(fds, 2, -1) < 0 || fds[1].revents != 0)
+        return -1;
+    return read(STDIN_FILENO, out, room);
+}
+
+static bool read_pipe(int interrupt, struct buf *out, struct err *err)
 {
     char piece[1 << 16];
     ssize_t got;
 
-    while ((got = read(STDIN_FILENO, piece, sizeof piece)) > 0) {
+    while ((got = read_some(interrupt, piece, sizeof piece)) > 0) {
         buf_append(out, piece, (size_t)got);
         if (out->len > TERMINAL_PASTE_MAX)
             return too_long(err);
@@ -107,13 +117,13 @@ static bool take_byte(struct buf *out, char c, bool last)
     return empty && out->len > 0 && last && !more_follows();
 }
 
-static bool read_terminal(struct buf *out, struct err *err)
+static bool read_terminal(int interrupt, struct buf *out, struct err *err)
 {
     char piece[4096];
     ssize_t got;
     bool ended = false;
 
-    while (!ended && (got = read(STDIN_FILENO, piece, sizeof piece)) != 0) {
+    while (!ended && (got = read_some(interrupt, piece, sizeof piece)) != 0) {
         if (got < 0)
             return read_failed(err);
         for (ssize_t i = 0; i < got && !ended; i++)
@@ -129,12 +139,12 @@ bool terminal_read_paste(const char *prompt, struct buf *out, struct err *err)
     struct termios before;
 
     buf_text(out, "");
-    interrupt_watch(); /* the terminal has to be put back */
+    int interrupt = interrupt_watch(); /* the terminal has to be put back */
     bool here = isatty(STDIN_FILENO) == 1;
     bool raw = here && raw_lines(&before);
     if (here)
         cli_warn("%s", prompt);
-    bool fine = raw ? read_terminal(out, err) : read_pipe(out, err);
+    bool fine = raw ? read_terminal(interrupt, out, err) : read_pipe(interrupt, out, err);
     if (raw)
         tcsetattr(STDIN_FILENO, TCSANOW, &before);
     interrupt_end();
