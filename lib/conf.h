@@ -77,6 +77,11 @@ struct conf {
     int64_t veto_for;
     int64_t retire_after;
     int64_t observation_life;
+    /* directories */
+    int64_t ldap_parallel;
+    char *ldap_denied_networks;
+    char *ldap_metrics_file;
+    char *secret_key_file;
 };
 
 enum conf_log_answers { LOG_ANSWERS_NONE, LOG_ANSWERS_REFUSED, LOG_ANSWERS_ALL };

@@ -43,6 +43,11 @@ static bool check_reply(const char *value, struct err *err)
     return true;
 }
 
+static bool check_path_or_none(const char *value, struct err *err)
+{
+    return value[0] == '\0' || check_absolute(value, err);
+}
+
 static bool check_networks(const char *value, struct err *err)
 {
     struct network_list list;
@@ -199,6 +204,20 @@ const struct conf_row conf_rows[] = {
         "with nothing accepted between, before an observed recipient is retired."),
     ROW(CONF_TIME, observation_life, "40d", 7 * DAY, 3650 * DAY, NULL, NULL, false,
         "How long observations are kept."),
+    ROW(CONF_NUMBER, ldap_parallel, "20", 1, 200, NULL, NULL, false,
+        "Directories that rollcall-ldapsync reads at the same time."),
+    ROW(CONF_TEXT, ldap_denied_networks,
+        "127.0.0.0/8, ::1, 169.254.0.0/16, fe80::/10, 0.0.0.0/8, ::/128", 0, 4096, NULL,
+        check_networks, false,
+        "Where no LDAP server that a customer named may be, whatever its name resolves to. Servers "
+        "named by an operator may be anywhere."),
+    ROW(CONF_TEXT, ldap_metrics_file, "", 0, 1024, NULL, check_path_or_none, false,
+        "Where rollcall-ldapsync writes its metrics after each run, for the textfile collector of "
+        "the Prometheus node exporter (a name that ends in .prom); empty: nowhere."),
+    ROW(CONF_TEXT, secret_key_file, "/etc/rollcall/secret.key", 1, 1024, NULL, check_absolute,
+        false,
+        "The key that seals passwords kept in PostgreSQL; made when the first one is set. Keep a "
+        "copy of it where no database dump is kept."),
 };
 
 const size_t conf_row_count = sizeof conf_rows / sizeof conf_rows[0];

@@ -90,6 +90,18 @@ const struct log_event_row log_events[LOG_EVENTS] = {
                      "mailbox."},
     [LOG_PROBE] = {"probe", LEVEL_DEBUG,
                    "A customer's server was asked for an address that nobody has."},
+    [LOG_LDAP_DONE] = {"ldap-done", LEVEL_INFO,
+                       "A directory was read completely and the roll agrees with it."},
+    [LOG_LDAP_HELD] = {"ldap-held", LEVEL_WARNING,
+                       "A directory was read completely, but following it would take away too many "
+                       "addresses; the roll is unchanged. 'rollcall change show' and approve, or "
+                       "look at the directory."},
+    [LOG_LDAP_FAILED] = {"ldap-failed", LEVEL_ERROR,
+                         "A directory could not be read completely; the roll is unchanged. "
+                         "'rollcall ldap test' tells more."},
+    [LOG_LDAP_VALUE] = {"ldap-value", LEVEL_WARNING,
+                        "A directory has a value or an address that could not be taken; the rest "
+                        "was."},
 };
 
 static struct {

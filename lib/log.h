@@ -51,6 +51,10 @@ enum log_event {
     LOG_CREATE_LATE,
     LOG_RETIRED,
     LOG_PROBE,
+    LOG_LDAP_DONE,
+    LOG_LDAP_HELD,
+    LOG_LDAP_FAILED,
+    LOG_LDAP_VALUE,
     LOG_EVENTS, /* how many */
 };
 

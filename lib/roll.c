@@ -75,7 +75,7 @@ static const char open_sql[] =
     " domain_id int not null, local_part varchar(64) collate \"C\" not null,"
     " kind recipient_kind not null, lone boolean not null, again boolean not null,"
     " disabled boolean not null, fault smallint, rival int not null,"
-    " name varchar(400) not null) on commit drop";
+    " name varchar(400) not null, known bigint) on commit drop";
 
 bool roll_job_open(struct roll_job **out, struct db *db, const struct roll_request *request,
                    struct err *err)

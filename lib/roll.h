@@ -54,6 +54,7 @@ struct roll_entry {
     struct span name;             /* display name, UTF-8, may be empty: then a present name stays */
     bool disabled;                /* the source says: exists, but disabled */
     const bool *disabled_each;    /* the same of each address, where they differ; else NULL */
+    int64_t user; /* who it is known to be, whatever its addresses: number of a user; 0: by them */
 };
 enum { ROLL_ADDRESSES_MAX = 1000, ROLL_NAME_MAX = 300 };
 

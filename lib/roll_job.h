@@ -61,6 +61,7 @@ struct roll_job {
     uint64_t *seen;  /* Bloom filter of addresses staged; NULL until there are two */
     int32_t entries, places;
     bool several;   /* an entry has several addresses */
+    bool known;     /* an entry has a user that it is known to be */
     bool names;     /* an entry has a name */
     bool again;     /* an address may be there twice */
     int64_t faults; /* rows of roll_list with a problem */

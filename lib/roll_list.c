@@ -5,10 +5,10 @@
  * that a list without news costs little more than being read. What is left becomes roll_diff:
  * owners are found, conflicts marked, the state after it computed.
  *
- * An entry's user is the owner of the first of its addresses whose owner's primary address is in
- * the entry too; else it is a new user. Other such owners merge into it. Any other address of
- * somebody else is a conflict, unless this list alone speaks for it: then it goes where the list
- * says.
+ * An entry's user is who it is known to be; else the owner of the first of its addresses whose
+ * owner's primary address is in the entry too; else it is a new user. Other such owners merge into
+ * it. Any other address of somebody else is a conflict, unless this list alone speaks for it: then
+ * it goes where the list says.
  */
 #include "roll_job.h"
 
@@ -35,8 +35,8 @@
     "   or r.disabled_by_person then 'disabled' else 'active' end::recipient_state"                \
     " and (l.name = '' or l.kind <> 'primary' or " OWNER_NAME " = l.name)"                         \
     " and (not " REPLACE " or not exists (select from recipient_source o where"                    \
-    "   o.recipient_id = r.id and (o.source, o.source_id) <> (" SOURCE ", " SOURCE_ID "))))"       \
-    " is not true"
+    "   o.recipient_id = r.id and (o.source, o.source_id) <> (" SOURCE ", " SOURCE_ID ")))"        \
+    " and coalesce(l.known = r.user_id, true)) is not true"
 /* What the roll has for a row of the list now; `here`: it is on the roll. */
 #define FACT                                                                                       \
     "select l.entry, l.place, l.line, l.domain_id, l.local_part, l.kind as listed, l.disabled,"    \
@@ -72,15 +72,16 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
 
 /* Entries of several addresses are looked at whole as soon as one row is news, or is another
  * user's than the others. */
-#define SEVERAL                                                                                    \
-    "with fact as materialized (" FACT MEETS " and not l.lone and l.entry in (select l.entry"      \
-        MEETS " and not l.lone group by l.entry having bool_or(" IS_NEWS ")"                       \
+#define SEVERAL(which, candidates)                                                                 \
+    "with fact as materialized (" FACT MEETS " and " which " and l.entry in (select l.entry"       \
+        MEETS " and " which " group by l.entry having bool_or(" IS_NEWS ")"                       \
     "     or min(r.user_id) is distinct from max(r.user_id))),"                                    \
     " candidate as (select entry, owner, min(place) as first, bool_or(kind = 'primary') as whole"  \
     "   from fact where owner is not null and listed <> 'group' group by entry, owner),"           \
-    " chosen as (select distinct on (entry) entry, owner from candidate where whole"               \
+    " chosen as (select distinct on (entry) entry, owner from (" candidates ") c"                  \
     "   order by entry, first),"                                                                   \
-    " settled as (select f.*, " PROBLEM("c.whole") " as problem, h.owner as chosen from fact f"    \
+    " settled as (select f.*, " PROBLEM("c.whole or f.owner is not distinct from h.owner")         \
+    "   as problem, h.owner as chosen from fact f"                                                 \
     "   left join candidate c on c.entry = f.entry and c.owner = f.owner"                          \
     "   left join chosen h on h.entry = f.entry),"                                                 \
     " head as (select distinct on (entry) entry, place, chosen from settled"                       \
@@ -95,7 +96,14 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
     " from settled f left join who w on w.entry = f.entry"
 
 static const char lone_sql[] = LONE;
-static const char several_sql[] = SEVERAL;
+static const char several_sql[] =
+    SEVERAL("not l.lone", "select entry, owner, first from candidate where whole");
+/* Who an entry is known to be goes first, and is nobody else, whatever address the other has now. */
+static const char known_sql[] = SEVERAL("true",
+    "select distinct l.entry, l.known as owner, 0 as first from roll_list l"
+    "   join users u on u.id = l.known and u.live where l.fault is null union all"
+    " select entry, owner, first from candidate c where whole and not exists (select"
+    "   from roll_list k where k.known = c.owner and k.entry <> c.entry and k.fault is null)");
 
 /*
  * … and, around it, what becomes of each. "offset 0" keeps the planner from writing what is
@@ -152,8 +160,9 @@ bool roll_list_draft(struct roll_job *job, struct err *err)
     enum roll_mode mode = job->request->mode;
     const char *replace = mode == ROLL_REPLACE ? "t" : "f";
     const char *follow = mode == ROLL_FOLLOW ? "t" : "f";
-    STR_AUTO sql = mem_printf(around_sql, lone_sql, job->several ? " union all (" : "",
-                              job->several ? several_sql : "", job->several ? ")" : "");
+    bool both = job->several && !job->known;
+    STR_AUTO sql = mem_printf(around_sql, job->known ? known_sql : lone_sql,
+                              both ? " union all (" : "", both ? several_sql : "", both ? ")" : "");
     BUF_AUTO scope = {0};
 
     roll_ids_text(job->scope.count > 0 ? &job->scope : &job->listed, &scope);

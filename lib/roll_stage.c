@@ -268,7 +268,10 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
         db_copy_escape(rows, entry->name);
     else
         db_copy_escape(rows, span_of(text, addr_format(address, text)));
-    buf_text(rows, "\n");
+    if (entry->user != 0 && entry->kind == ENTRY_USER)
+        buf_printf(rows, "\t%lld\n", (long long)entry->user);
+    else
+        buf_text(rows, "\t\\N\n");
     job->again = job->again || again;
     job->faults += fault >= 0;
 }
@@ -325,6 +328,7 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
         return false;
     job->entries++;
     job->several = job->several || entry->address_count > 1;
+    job->known = job->known || entry->user != 0;
     job->names = job->names || entry->name.len > 0;
     for (size_t i = 0; i < entry->address_count; i++) {
         const struct addr *address = &entry->addresses[i];

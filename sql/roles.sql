@@ -58,3 +58,13 @@ grant select on observation, refusal, log_position, domain_observation to rollca
 grant delete on log_position to rollcall_admin;
 grant update on domain_observation to rollcall_sync, rollcall_admin;
 grant delete on observation, refusal to rollcall_sync;
+
+-- directories: the password is written by an administrator and read by nobody but the synchronisation
+grant select (id, name, customer_id, by_customer, settings, has_secret, created_at, synced_at, digest, version,
+  held_digest, held, entries, failing_since) on ldap_source to rollcall_admin;
+grant insert, update, delete on ldap_source to rollcall_admin;
+grant select, insert, delete on ldap_source_domain to rollcall_admin;
+grant select on ldap_run, ldap_user to rollcall_admin;
+grant select on ldap_source, ldap_source_domain to rollcall_sync;
+grant update (synced_at, digest, version, held_digest, held, entries, failing_since) on ldap_source to rollcall_sync;
+grant select, insert, update, delete on ldap_run, ldap_user to rollcall_sync;

@@ -4,9 +4,9 @@
  * A scenario starts with a fresh database: customer One with a.test, b.test (alias-a.test is an
  * alias of a.test) and Case.test's case.test, which tells cases apart; customer Two with two.test.
  * Lists are written as people would: entries separated by ';', addresses by blanks, the first one
- * primary; "%" in front: a group, "!": the source says disabled, "=Name": the display name; '^' is
- * a blank in an address, '_' one in a name. After every step the rules that must always hold are
- * asked of the database.
+ * primary; "%" in front: a group, "!": the source says disabled, "=Name": the display name,
+ * "&Name": known to be the user of that name; '^' is a blank in an address, '_' one in a name.
+ * After every step the rules that must always hold are asked of the database.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -232,7 +232,7 @@ static struct roll_request request_of(enum roll_mode mode, const char *source)
 /* Stages one entry: "alice@a.test al@a.test =Alice". */
 static bool stage(struct roll_job *job, char *text, int64_t line, struct err *err)
 {
-    static struct addr addresses[ROLL_ADDRESSES_MAX];
+    static _Thread_local struct addr addresses[ROLL_ADDRESSES_MAX];
     struct roll_entry entry = {.line = line, .addresses = addresses, .name = span_text("")};
 
     for (char *word; (word = strsep(&text, " \n")) != NULL;) {
@@ -242,6 +242,11 @@ static bool stage(struct roll_job *job, char *text, int64_t line, struct err *er
             for (char *c = word; *c != '\0'; c++)
                 *c = *c == '_' ? ' ' : *c;
             entry.name = span_text(word + 1);
+            continue;
+        }
+        if (*word == '&') {
+            STR_AUTO sql = mem_printf("select id from users where name = '%s' and live", word + 1);
+            entry.user = strtoll(value(sql), NULL, 10);
             continue;
         }
         if (strcmp(word, "!") == 0) {
@@ -561,6 +566,47 @@ static void promotion(void)
 }
 
 /* ---- problems, domains, cases ---- */
+
+/* A directory knows who is who, whatever addresses they have. */
+static void known_users(void)
+{
+    start("users known by an identity");
+    step(ROLL_FOLLOW, "ldap:1", "a.test",
+         "alice@a.test al@a.test =Alice; bob@a.test =Bob; carl@a.test =Carl; dora@a.test =Dora",
+         "applied +5 -0 ~0");
+    step(ROLL_FOLLOW, "ldap:1", "a.test",
+         "&Alice alice@a.test al@a.test =Alice; &Bob bob@a.test =Bob; &Carl carl@a.test =Carl;"
+         "&Dora dora@a.test =Dora",
+         "unchanged");
+    step(ROLL_FOLLOW, "ldap:1", "a.test",
+         "&Alice smith@a.test; &Bob bob@a.test; &Carl carl@a.test; &Dora dora@a.test",
+         "applied +1 -2 ~0");
+    roll_is("bob@a.test ldap:1 =Bob\ncarl@a.test ldap:1 =Carl\ndora@a.test ldap:1 =Dora\n"
+            "smith@a.test ldap:1 =Alice");
+    step(ROLL_FOLLOW, "ldap:1", "a.test",
+         "&Alice bob@a.test; &Bob smith@a.test; &Carl carl@a.test; &Dora dora@a.test",
+         "applied +0 -0 ~2");
+    int64_t swapped = last.changeset;
+    roll_is("bob@a.test ldap:1 =Alice\ncarl@a.test ldap:1 =Carl\ndora@a.test ldap:1 =Dora\n"
+            "smith@a.test ldap:1 =Bob");
+    step(ROLL_FOLLOW, "ldap:1", "a.test",
+         "&Alice bob@a.test; &Bob smith@a.test; &Carl c2@a.test; carl@a.test =New;"
+         "&Dora dora@a.test",
+         "applied +1 -0 ~1");
+    roll_is("bob@a.test ldap:1 =Alice\nc2@a.test ldap:1 =Carl\ncarl@a.test ldap:1 =New\n"
+            "dora@a.test ldap:1 =Dora\nsmith@a.test ldap:1 =Bob");
+    is_text(value("select count(*) from users"), "5", "%s: nobody became another", scenario);
+    undo(last.changeset, "applied +0 -1 ~1");
+    undo(swapped, "applied +0 -0 ~2");
+    roll_is("bob@a.test ldap:1 =Bob\ncarl@a.test ldap:1 =Carl\ndora@a.test ldap:1 =Dora\n"
+            "smith@a.test ldap:1 =Alice");
+    add("manual", "bob@a.test", "applied +0 -0 ~1");
+    step(ROLL_FOLLOW, "ldap:1", "a.test",
+         "&Alice bob@a.test; &Bob smith@a.test; &Carl carl@a.test; &Dora dora@a.test",
+         "applied +0 -0 ~2");
+    roll_is("bob@a.test ldap:1 manual =Alice\ncarl@a.test ldap:1 =Carl\n"
+            "dora@a.test ldap:1 =Dora\nsmith@a.test ldap:1 =Bob");
+}
 
 static void foreign_and_outside(void)
 {
@@ -1017,16 +1063,16 @@ static void refused_names(void)
         const char *want;
     } rows[] = {
         {"no address",
-         {7, ENTRY_USER, &address, 0, {"", 0}, false, NULL},
+         {7, ENTRY_USER, &address, 0, {"", 0}, false, NULL, 0},
          "line 7: from 1 to 1000 addresses for one user"},
         {"a group of two",
-         {8, ENTRY_GROUP, &address, 2, {"", 0}, false, NULL},
+         {8, ENTRY_GROUP, &address, 2, {"", 0}, false, NULL, 0},
          "line 8: a group has one address"},
         {"a long name",
-         {9, ENTRY_USER, &address, 1, {name, sizeof name}, false, NULL},
+         {9, ENTRY_USER, &address, 1, {name, sizeof name}, false, NULL, 0},
          "line 9: a name is UTF-8 of at most 300 bytes"},
         {"a name that is no text",
-         {9, ENTRY_USER, &address, 1, {"\xff", 1}, false, NULL},
+         {9, ENTRY_USER, &address, 1, {"\xff", 1}, false, NULL, 0},
          "line 9: a name is UTF-8 of at most 300 bytes"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -1039,7 +1085,7 @@ static void refused_names(void)
     add("manual", "a@a.test", "applied +1 -0 ~0");
     ok(roll_open(&job, db, &request, &err) &&
            roll_stage(job,
-                      &(struct roll_entry){1, ENTRY_USER, &address, 1, {name, 300}, false, NULL},
+                      &(struct roll_entry){1, ENTRY_USER, &address, 1, {name, 300}, false, NULL, 0},
                       &err) &&
            roll_finish(&job, NULL, &outcome, &err),
        "%s: the longest name", scenario);
@@ -1165,6 +1211,7 @@ int main(void)
     renames();
     moved_aliases();
     promotion();
+    known_users();
     foreign_and_outside();
     alias_domains_and_cases();
     named();

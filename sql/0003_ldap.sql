@@ -1,0 +1,73 @@
+-- 0003_ldap: directories that domains follow, and what reading them came to
+--
+-- A source's password is sealed under a key that is not in the database (secret_key_file), bound to the source's
+-- number. Only rollcall_sync may read it, and everybody who may set it can only replace it.
+
+create table ldap_source (
+  id integer generated always as identity primary key,
+  name text not null check (name ~ '^[[:graph:]]+$' and length(name) between 1 and 253),
+  customer_id integer not null references customer on delete cascade,
+  by_customer boolean not null default false, -- its servers were named by the customer, not by an operator
+  settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object'), -- only what is set
+  secret bytea,
+  has_secret boolean generated always as (secret is not null) stored,
+  created_at timestamptz not null default now(),
+  -- what the last complete run brought
+  synced_at timestamptz, -- when the roll last agreed with a complete answer
+  digest bytea,          -- of that answer
+  version bigint,        -- of the roll when it agreed
+  held_digest bytea,     -- of the answer that waits as changeset `held`
+  held bigint references changeset on delete set null,
+  entries bigint,        -- that answer's
+  failing_since timestamptz
+);
+create unique index ldap_source_name on ldap_source (lower(name));
+create index ldap_source_customer on ldap_source (customer_id);
+
+create table ldap_source_domain (
+  source_id integer not null references ldap_source on delete cascade,
+  domain_id integer not null references domain on delete cascade,
+  primary key (source_id, domain_id)
+);
+create index ldap_source_domain_domain on ldap_source_domain (domain_id);
+
+-- Who is who: a directory's entry keeps its user, whatever its addresses and its place become.
+create table ldap_user (
+  source_id integer not null references ldap_source on delete cascade,
+  identity uuid not null,
+  user_id bigint not null,
+  dn text not null, -- where it was last seen; sign-in binds as this
+  primary key (source_id, identity)
+);
+create index ldap_user_user on ldap_user (user_id);
+
+create table ldap_run (
+  id bigint generated always as identity primary key,
+  source_id integer not null references ldap_source on delete cascade,
+  started_at timestamptz not null default now(),
+  ended_at timestamptz,
+  outcome text not null default 'running' check (outcome in ('running', 'applied', 'unchanged', 'held', 'failed')),
+  why text not null default '',    -- of held and failed
+  server text not null default '', -- that answered
+  pages integer not null default 0,
+  entries bigint not null default 0,   -- that the directory gave
+  users bigint not null default 0,     -- of these: taken as users
+  groups bigint not null default 0,    -- as groups and contacts
+  left_out bigint not null default 0,  -- not taken
+  added integer not null default 0,
+  removed integer not null default 0,
+  changed integer not null default 0,
+  problems bigint not null default 0,  -- addresses that the roll refused
+  changeset_id bigint references changeset on delete set null
+);
+create index ldap_run_source on ldap_run (source_id, started_at);
+
+-- A removed domain is fed by nobody.
+create function ldap_domain_gone() returns trigger
+  language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  delete from ldap_source_domain where domain_id = new.id;
+  return null;
+end $$;
+create trigger domain_unfed after update of state on domain for each row
+  when (new.state = 'removed') execute function ldap_domain_gone();

@@ -1,0 +1,200 @@
+/* spool - see spool.h */
+#include "sync/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct spot {
+    uint8_t identity[ENTRY_IDENTITY];
+    uint64_t offset;
+};
+
+struct spool {
+    FILE *file;
+    uint64_t size;
+    struct spot *spots;
+    size_t count, room;
+    const char *map; /* sealed */
+    struct buf record;
+    struct addr addresses[ROLL_ADDRESSES_MAX];
+};
+
+/* A record: this head, the name, the DN, then each address as two lengths and its parts. */
+struct head {
+    uint32_t len; /* of all of it */
+    uint8_t identity[ENTRY_IDENTITY];
+    uint8_t kind, disabled;
+    uint16_t name, addresses;
+    uint32_t dn;
+};
+
+static bool fail(struct err *err)
+{
+    return err_set(err, ERR_OTHER, "cannot put the directory's answer aside in %s: %s",
+                   getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp", strerror(errno));
+}
+
+static int unnamed_file(void)
+{
+    const char *directory = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+        return fd;
+    STR_AUTO path = mem_printf("%s/rollcall-ldap.XXXXXX", directory);
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+bool spool_open(struct spool **out, struct err *err)
+{
+    int fd = unnamed_file();
+
+    *out = NULL;
+    if (fd < 0)
+        return fail(err);
+    struct spool *spool = mem_zero(1, sizeof *spool);
+    spool->file = fdopen(fd, "w+");
+    *out = spool;
+    return spool->file != NULL || fail(err);
+}
+
+void spool_close(struct spool **spool)
+{
+    if (*spool == NULL)
+        return;
+    if ((*spool)->map != NULL)
+        munmap((void *)(uintptr_t)(*spool)->map, (*spool)->size);
+    if ((*spool)->file != NULL)
+        fclose((*spool)->file);
+    buf_free(&(*spool)->record);
+    free((*spool)->spots);
+    free(*spool);
+    *spool = NULL;
+}
+
+static void put_spot(struct spool *spool, const uint8_t identity[ENTRY_IDENTITY])
+{
+    if (spool->count == spool->room) {
+        spool->room = spool->room > 0 ? spool->room * 2 : 1024;
+        spool->spots = mem_grow(spool->spots, spool->room * sizeof *spool->spots);
+    }
+    struct spot *spot = &spool->spots[spool->count++];
+    memcpy(spot->identity, identity, ENTRY_IDENTITY);
+    spot->offset = spool->size;
+}
+
+bool spool_add(struct spool *spool, const struct spool_entry *entry, struct err *err)
+{
+    struct buf *record = &spool->record;
+    struct head head = {.kind = (uint8_t)entry->kind,
+                        .disabled = entry->disabled,
+                        .name = (uint16_t)entry->name.len,
+                        .addresses = (uint16_t)entry->address_count,
+                        .dn = (uint32_t)entry->dn.len};
+
+    memcpy(head.identity, entry->identity, ENTRY_IDENTITY);
+    buf_clear(record);
+    buf_append(record, &head, sizeof head);
+    buf_append(record, entry->name.at, entry->name.len);
+    buf_append(record, entry->dn.at, entry->dn.len);
+    for (size_t i = 0; i < entry->address_count; i++) {
+        const struct addr *addr = &entry->addresses[i];
+        const uint8_t lens[] = {(uint8_t)addr->local_len, (uint8_t)addr->domain_len};
+        buf_append(record, lens, sizeof lens);
+        buf_append(record, addr->local, addr->local_len);
+        buf_append(record, addr->domain, addr->domain_len);
+    }
+    head.len = (uint32_t)record->len;
+    memcpy(record->at, &head, sizeof head);
+    put_spot(spool, entry->identity);
+    spool->size += record->len;
+    return fwrite(record->at, record->len, 1, spool->file) == 1 || fail(err);
+}
+
+static int by_identity(const void *a, const void *b)
+{
+    const struct spot *x = a, *y = b;
+    int order = memcmp(x->identity, y->identity, ENTRY_IDENTITY);
+
+    return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static void each_once(struct spool *spool)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < spool->count; i++)
+        if (kept == 0 ||
+            memcmp(spool->spots[kept - 1].identity, spool->spots[i].identity, ENTRY_IDENTITY) != 0)
+            spool->spots[kept++] = spool->spots[i];
+    spool->count = kept;
+}
+
+bool spool_seal(struct spool *spool, uint8_t digest[SECRET_DIGEST], struct err *err)
+{
+    struct secret_digesting *digesting;
+    struct head head;
+
+    if (fflush(spool->file) != 0)
+        return fail(err);
+    if (spool->size > 0) {
+        void *map = mmap(NULL, spool->size, PROT_READ, MAP_PRIVATE, fileno(spool->file), 0);
+        if (map == MAP_FAILED)
+            return fail(err);
+        spool->map = map;
+    }
+    if (spool->count > 0)
+        qsort(spool->spots, spool->count, sizeof *spool->spots, by_identity);
+    each_once(spool);
+    digesting = secret_digest_begin();
+    for (size_t i = 0; i < spool->count; i++) {
+        memcpy(&head, spool->map + spool->spots[i].offset, sizeof head);
+        secret_digest_add(digesting, spool->map + spool->spots[i].offset, head.len);
+    }
+    secret_digest_end(&digesting, digest);
+    return true;
+}
+
+size_t spool_count(const struct spool *spool)
+{
+    return spool->count;
+}
+
+static const char *get_address(const char *at, struct addr *addr)
+{
+    addr->local_len = (uint8_t)at[0];
+    addr->domain_len = (uint8_t)at[1];
+    at += 2;
+    memcpy(addr->local, at, addr->local_len);
+    addr->local[addr->local_len] = '\0';
+    memcpy(addr->domain, at + addr->local_len, addr->domain_len);
+    addr->domain[addr->domain_len] = '\0';
+    return at + addr->local_len + addr->domain_len;
+}
+
+void spool_get(struct spool *spool, size_t at, struct spool_entry *entry)
+{
+    const char *from = spool->map + spool->spots[at].offset;
+    struct head head;
+
+    memcpy(&head, from, sizeof head);
+    from += sizeof head;
+    memcpy(entry->identity, head.identity, ENTRY_IDENTITY);
+    entry->kind = (enum entry_kind)head.kind;
+    entry->disabled = head.disabled != 0;
+    entry->name = span_of(from, head.name);
+    entry->dn = span_of(from + head.name, head.dn);
+    entry->addresses = spool->addresses;
+    entry->address_count = head.addresses;
+    from += head.name + head.dn;
+    for (size_t i = 0; i < head.addresses; i++)
+        from = get_address(from, &spool->addresses[i]);
+}
