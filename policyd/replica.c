@@ -498,7 +498,12 @@ int64_t replica_age_us(const struct replica *replica, int64_t now_us)
 
 void replica_confirm(struct replica *replica, int64_t at_us)
 {
-    atomic_store(&replica->confirmed_at, at_us);
+    /* A list that was never confirmed is worth nothing after a restart: the first word is written
+     * at once, later ones from time to time. */
+    bool first = atomic_exchange(&replica->confirmed_at, at_us) == INT64_MIN;
+
+    if (first)
+        save_confirmation(replica);
 }
 
 struct replica_from replica_from(struct replica *r, int64_t now_us)

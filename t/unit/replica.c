@@ -176,6 +176,22 @@ static void test_life(void)
     replica_close(&replica);
 }
 
+/* A daemon that is killed right after its very first load has an age at the next start. */
+static void test_first_confirmation(void)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        load(open_replica(), 1, 1, 10);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    struct replica *replica = open_replica();
+    ok(replica_age_us(replica, clock_elapsed_us()) < 60 * CLOCK_SECOND,
+       "the first confirmation is on disk at once");
+    replica_close(&replica);
+}
+
 static void test_interrupted_batch(void)
 {
     struct replica *replica = open_replica();
@@ -354,13 +370,19 @@ static void test_damage(void)
     }
 }
 
-static void remove_directory(void)
+static void empty_directory(void)
 {
     char command[128];
 
-    snprintf(command, sizeof command, "rm -rf %s", directory);
+    snprintf(command, sizeof command, "rm -rf %s/*", directory);
     if (system(command) != 0)
-        printf("# %s stays\n", directory);
+        printf("# something stays in %s\n", directory);
+}
+
+static void remove_directory(void)
+{
+    empty_directory();
+    rmdir(directory);
 }
 
 int main(void)
@@ -368,6 +390,8 @@ int main(void)
     secret_init();
     if (mkdtemp(directory) == NULL)
         abort();
+    test_first_confirmation();
+    empty_directory();
     test_life();
     test_interrupted_batch();
     test_kills();
