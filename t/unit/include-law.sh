@@ -16,6 +16,8 @@ libpq-fe\.h|libpq/.*|postgres_ext\.h    lib/db_private.h
 db\.h                                   lib/kv.c
 idn2\.h|uni[a-z]+\.h                    lib/addr.c
 sodium\.h|sodium/.*                     lib/secret.c
+crypt\.h                                lib/password.c
+nettle/.*                               lib/totp.c
 systemd/.*                              lib/daemon.c sync/journal.c
 zlib\.h                                 lib/list_bytes.c sync/logfile_read.c
 csv\.h                                  lib/list_csv.c
