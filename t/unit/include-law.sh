@@ -21,8 +21,8 @@ nettle/.*                               lib/totp.c
 systemd/.*                              lib/daemon.c sync/journal.c
 zlib\.h                                 lib/list_bytes.c sync/logfile_read.c
 csv\.h                                  lib/list_csv.c
-gmime/.*|glib.*                         lib/mail.c
-curl/.*                                 lib/mail.c
+gmime/.*|glib.*                         lib/mime.c
+curl/.*                                 lib/submit.c
 ldap\.h|lber\.h                         sync/directory.c
 jansson\.h                              cli/out.c
 event2/.*|event\.h                      policyd/metrics.c
