@@ -30,6 +30,8 @@ struct db_options {
     int interrupt;       /* as db_set_interrupt, for connecting too; 0 or -1: none */
 };
 
+/* ERR_CONFIG when every host refuses us for good (role, password, database, pg_hba.conf), else
+ * ERR_TEMPORARY. */
 bool db_open(struct db **db, const struct db_options *options, struct err *err) MUST_CHECK;
 void db_close(struct db **db); /* nulls; NULL allowed */
 bool db_alive(const struct db *db);

@@ -164,14 +164,45 @@ static void ignore_notice(void *context, const char *message)
     (void)message;
 }
 
-/* libpq's "connection to server at "h", port p failed: why", without what we say ourselves */
-static void connect_reason(PGconn *conn, char *out, size_t room)
+/* The SQLSTATE in a refusal that libpq words verbosely, "FATAL:  28P01: why\nLOCATION: ...",
+ * whatever the server's language; NULL without one. */
+static const char *sqlstate_in(const char *text)
+{
+    for (const char *at = strstr(text, ":  "); at != NULL; at = strstr(at + 1, ":  "))
+        if (strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 &&
+            strncmp(at + 8, ": ", 2) == 0)
+            return at + 3;
+    return NULL;
+}
+
+/* Waiting does not mend these: a role or password that is refused, a database that is not there. */
+static enum err_class refusal_class(const char *sqlstate)
+{
+    static const char *const lasting[] = {"28", "3D000", "42501"};
+
+    for (size_t i = 0; i < sizeof lasting / sizeof lasting[0]; i++)
+        if (strncmp(sqlstate, lasting[i], strlen(lasting[i])) == 0)
+            return ERR_CONFIG;
+    return ERR_TEMPORARY;
+}
+
+/* libpq's "connection to server at "h", port p failed: why", without what we say ourselves and what
+ * only programs read. */
+static enum err_class connect_reason(PGconn *conn, char *out, size_t room)
 {
     const char *text = PQerrorMessage(conn), *failed = strstr(text, " failed: ");
+    const char *sqlstate = sqlstate_in(text);
 
+    if (sqlstate != NULL) {
+        const char *why = sqlstate + strlen("28P01: ");
+        STR_AUTO line = mem_span(span_of(why, strcspn(why, "\n")));
+        db_flatten(out, room, line);
+        return refusal_class(sqlstate);
+    }
     if (strncmp(text, "connection to server", 20) == 0 && failed != NULL)
         text = failed + strlen(" failed: ");
     db_flatten(out, room, text);
+    return ERR_TEMPORARY;
 }
 
 static bool session_start(struct db *db, struct err *err)
@@ -190,12 +221,14 @@ static bool connect_host(struct db *db, const struct params *params, const char 
 {
     PostgresPollingStatusType want = PGRES_POLLING_WRITING;
     enum db_wait_end end = WAIT_READY;
+    enum err_class class;
     char why[400];
 
     db->conn = PQconnectStartParams(params->keys, params->values, 0);
     if (db->conn == NULL)
         return err_set(err, ERR_TEMPORARY, "out of memory");
     name_host(db, db->conn, host);
+    PQsetErrorVerbosity(db->conn, PQERRORS_VERBOSE); /* shows the SQLSTATE of a refusal */
     PQsetNoticeProcessor(db->conn, ignore_notice, NULL);
     if (PQstatus(db->conn) == CONNECTION_BAD)
         want = PGRES_POLLING_FAILED;
@@ -207,19 +240,20 @@ static bool connect_host(struct db *db, const struct params *params, const char 
     }
     if (want == PGRES_POLLING_OK && end == WAIT_READY) {
         PQsetnonblocking(db->conn, 1);
+        PQsetErrorVerbosity(db->conn, PQERRORS_DEFAULT);
         if (session_start(db, err))
             return true;
         db_drop(db);
         return false;
     }
-    connect_reason(db->conn, why, sizeof why);
+    class = connect_reason(db->conn, why, sizeof why);
     if (end != WAIT_READY || why[0] == '\0')
         snprintf(why, sizeof why, "%s",
                  end == WAIT_LATE          ? "no connection in time"
                  : end == WAIT_INTERRUPTED ? "interrupted"
                                            : "no connection");
     db_drop(db);
-    return err_set(err, ERR_TEMPORARY, "database %s: %s", db->host, why);
+    return err_set(err, class, "database %s: %s", db->host, why);
 }
 
 /* This host's share of the time: equal among those left, but no more than connect_timeout. */
@@ -237,10 +271,11 @@ static int64_t host_deadline(const struct params *params, int64_t deadline, size
 static bool connect_hosts(struct db *db, struct params *params, const struct hosts *hosts,
                           int64_t deadline, struct err *err)
 {
+    enum err_class class = ERR_CONFIG; /* unless one of them may come round by itself */
     BUF_AUTO reasons = {0};
     bool done = false;
 
-    for (size_t at = 0; at < hosts->count && !done; at++) {
+    for (size_t at = 0; at < hosts->count; at++) {
         STR_AUTO name = list_item(&hosts->names, at);
         STR_AUTO address = list_item(&hosts->addresses, at);
         STR_AUTO port = list_item(&hosts->ports, at);
@@ -249,10 +284,13 @@ static bool connect_hosts(struct db *db, struct params *params, const struct hos
         param_set(params, "port", port);
         db->deadline = host_deadline(params, deadline, hosts->count - at);
         done = connect_host(db, params, address != NULL ? address : name, err);
-        if (!done)
-            buf_printf(&reasons, "%s%s", at > 0 ? "; " : "", err->text);
+        if (done)
+            break;
+        buf_printf(&reasons, "%s%s", at > 0 ? "; " : "", err->text);
+        if (err->class != ERR_CONFIG)
+            class = ERR_TEMPORARY;
     }
-    return done || err_set(err, ERR_TEMPORARY, "%s", reasons.at);
+    return done || err_set(err, class, "%s", reasons.at);
 }
 
 /* prefer-standby among several hosts: first a standby anywhere, then anything. */

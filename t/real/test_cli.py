@@ -166,7 +166,7 @@ def test_silent_server():
 def test_db():
     pg = shared_postgresql()
     with Rollcall(pg, init=False) as rc:
-        refused(rc, 75, "db", "init", has=rc.dbname)  # there is no such database
+        refused(rc, 78, "db", "init", has=rc.dbname)  # there is no such database
         pg.create_database(rc.dbname)
         refused(rc, 78, "status", has="db init")
         refused(rc, 78, "db", "upgrade", has="db init")

@@ -380,6 +380,31 @@ static bool try_open(const char *conninfo, enum db_target target, int64_t timeou
     return done;
 }
 
+/* What waiting does not mend is told from what it may. */
+static void check_refusals(void)
+{
+    static const struct {
+        const char *rest, *words;
+        enum err_class class;
+    } rows[] = {
+        {" user=nobody-here dbname=postgres", "role \"nobody-here\" does not exist", ERR_CONFIG},
+        {" user=postgres dbname=nothing", "database \"nothing\" does not exist", ERR_CONFIG},
+        {",/nonexistent user=postgres dbname=nothing", "/nonexistent", ERR_TEMPORARY},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        STR_AUTO conninfo = mem_printf("host=%s%s", pg.dir, rows[i].rest);
+        struct db *db;
+        struct err err;
+        ok(!try_open(conninfo, DB_ANY, 5 * CLOCK_SECOND, &db, &err), "refused: %s", err.text);
+        is_int(err.class, rows[i].class, "its class");
+        ok(strstr(err.text, rows[i].words) != NULL, "says why");
+        ok(strstr(err.text, "LOCATION") == NULL && strstr(err.text, "28000") == NULL &&
+               strstr(err.text, "3D000") == NULL,
+           "without what only programs read");
+    }
+}
+
 static void check_hosts(void)
 {
     struct db *db;
@@ -476,6 +501,7 @@ int main(void)
     db_close(&db);
     check_late();
     check_terminated();
+    check_refusals();
     check_hosts();
     check_target();
     check_restart();
