@@ -65,9 +65,24 @@ bool password_fits(struct span password, const char *hash)
     return fits;
 }
 
+/* Up to the salt: method and cost, "$y$j9T$". */
+static size_t parameters_length(const char *hash)
+{
+    size_t len = 0;
+
+    for (int dollars = 0; hash[len] != '\0' && dollars < 3; len++)
+        dollars += hash[len] == '$';
+    return len;
+}
+
 bool password_is_weakly_kept(const char *hash)
 {
-    return hash[0] != '\0' && strncmp(hash, method, strlen(method)) != 0;
+    char fresh[CRYPT_GENSALT_OUTPUT_SIZE];
+
+    if (hash[0] == '\0' || crypt_gensalt_rn(method, 0, NULL, 0, fresh, sizeof fresh) == NULL)
+        return false;
+    size_t len = parameters_length(fresh);
+    return parameters_length(hash) != len || memcmp(hash, fresh, len) != 0;
 }
 
 static size_t characters(struct span text)

@@ -24,7 +24,8 @@ bool password_hash(struct span password, char hash[PASSWORD_HASH_ROOM], struct e
 /* Whether it is the password of that hash. With an empty hash the answer is no after the same work,
  * so that nobody learns by the clock who has a password. */
 bool password_fits(struct span password, const char *hash) MUST_CHECK;
-/* Whether the hash was made with less work than a new one. */
+/* Whether the hash was made by another method or cost than a new one: to be made anew while the
+ * password is at hand. */
 bool password_is_weakly_kept(const char *hash) MUST_CHECK;
 /* Length, and not one of those that are tried first, nor the login. ERR_DATA with what to do. */
 bool password_check_rules(struct span password, const char *login, struct err *err) MUST_CHECK;

@@ -25,6 +25,7 @@ static void check_hash(void)
     ok(!password_fits(span_text(""), ""), "not even the empty one");
     ok(!password_fits(right, "*"), "nor does a locked one");
     ok(!password_is_weakly_kept(hash) && password_is_weakly_kept("$6$x$y"), "old hashes are told");
+    ok(password_is_weakly_kept("$y$j7T$x$y"), "so are cheaper ones of the same method");
     ok(!password_fits(span_of("correct horse battery\0more", 26), hash), "NUL does not end it");
 }
 
