@@ -7,7 +7,7 @@ declare
   role text;
 begin
   foreach role in array array['rollcall_policyd', 'rollcall_observe', 'rollcall_sync', 'rollcall_report',
-                              'rollcall_panel', 'rollcall_admin']
+                              'rollcall_panel', 'rollcall_admin', 'rollcall_quarantine']
   loop
     begin
       if not exists (select from pg_roles where rolname = role) then
@@ -19,7 +19,8 @@ begin
   end loop;
 end $$;
 
-grant usage on schema public to rollcall_policyd, rollcall_observe, rollcall_sync, rollcall_report, rollcall_panel, rollcall_admin;
+grant usage on schema public to rollcall_policyd, rollcall_observe, rollcall_sync, rollcall_report, rollcall_panel, rollcall_admin,
+  rollcall_quarantine;
 
 -- reads what it answers from, writes where it stands
 grant select on domain, recipient, changeset, roll_clock, gateway, schema_version to rollcall_policyd;
@@ -68,3 +69,19 @@ grant select on ldap_run, ldap_user to rollcall_admin;
 grant select on ldap_source, ldap_source_domain to rollcall_sync;
 grant update (synced_at, digest, version, held_digest, held, entries, failing_since) on ldap_source to rollcall_sync;
 grant select, insert, update, delete on ldap_run, ldap_user to rollcall_sync;
+
+-- the quarantine: on gateways takes in and does what it is asked for; who looks at it asks
+grant select on schema_version, quarantine_message, quarantine_recipient, quarantine_request to rollcall_quarantine;
+grant update (lost_at), delete on quarantine_message to rollcall_quarantine;
+grant update (attempts, due_at, answer), delete on quarantine_request to rollcall_quarantine;
+grant insert, delete on quarantine_raw to rollcall_quarantine;
+grant execute on function quarantine_domain(text), quarantine_released(bigint, boolean, text),
+  quarantine_add(quarantine_message, text[], text[], integer[], text[], text[]) to rollcall_quarantine;
+grant select on quarantine_message, quarantine_recipient, quarantine_request, quarantine_raw, quarantine_retention,
+  sender_rule to rollcall_admin;
+grant update (state, state_at, state_by) on quarantine_recipient to rollcall_admin;
+grant insert, update on quarantine_request to rollcall_admin;
+grant insert, update, delete on sender_rule, quarantine_retention to rollcall_admin;
+grant execute on function quarantine_drop(bigint[]), quarantine_purge(integer, integer, integer, integer, integer)
+  to rollcall_admin;
+grant select on quarantine_message, quarantine_recipient, sender_rule to rollcall_report;

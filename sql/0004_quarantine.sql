@@ -1,0 +1,342 @@
+-- 0004_quarantine: what the spam filter caught, for whom, and whom they trust
+--
+-- The message itself is a file on the gateway that took it in; `quarantine_message.gateway` names it. Here is what
+-- people ask for: one row per message, one per recipient. Whoever wants something done to it calls quarantine_ask:
+-- a release and a raw view become rows of quarantine_request, which that gateway's rollcall-quarantine carries out
+-- (NOTIFY rollcall_quarantine with the gateway's name wakes it); a deletion holds at once, and the file goes when
+-- nobody has the message any more.
+
+create type quarantine_category as enum ('spam', 'bulk', 'virus', 'content');
+-- allowed: its sender is on an allow list, it is about to be released
+create type quarantine_state as enum ('held', 'allowed', 'released', 'deleted');
+create type rule_action as enum ('allow', 'block');
+
+-- ---------------------------------------------------------------- whom they trust
+
+-- A rule of a user or of a whole domain. Patterns: 'a@example.com', 'example.com', '*.example.com' (what is below it,
+-- not itself); domains as A-labels, everything in lower case.
+create table sender_rule (
+  id bigint generated always as identity primary key,
+  domain_id integer references domain on delete cascade,
+  user_id bigint references users on delete cascade,
+  action rule_action not null,
+  pattern text collate "C" not null check (length(pattern) between 1 and 330 and pattern !~ '[[:cntrl:] ]'),
+  actor text not null check (length(actor) between 1 and 200),
+  created_at timestamptz not null default now(),
+  check (num_nonnulls(domain_id, user_id) = 1)
+);
+create unique index sender_rule_domain on sender_rule (domain_id, pattern) where domain_id is not null;
+create unique index sender_rule_user on sender_rule (user_id, pattern) where user_id is not null;
+
+-- ---------------------------------------------------------------- messages and recipients
+
+create table quarantine_message (
+  id bigint generated always as identity primary key,
+  gateway text not null check (length(gateway) between 1 and 255),
+  file text collate "C" not null check (file ~ '^[0-9a-f]{2}/[0-9a-f]{32}$'),
+  received_at timestamptz not null,
+  queue_id text not null default '' check (length(queue_id) <= 100),
+  client_address text not null default '',
+  client_name text not null default '',
+  helo text not null default '',
+  sender text not null default '' check (length(sender) <= 1024), -- of the envelope; empty: the null sender
+  smtputf8 boolean not null default false,
+  size bigint not null check (size >= 0),
+  digest bytea not null check (octet_length(digest) = 32),
+  category quarantine_category not null,
+  reason text not null default '', -- what the filter said
+  score real,
+  -- of the header, decoded, printable; from_address: its first address, normalised, the domain as A-labels
+  from_text text not null default '',
+  from_address text not null default '',
+  subject text not null default '',
+  message_id text not null default '',
+  headers text not null default '', -- as they stand, printable
+  preview text not null default '', -- the text, or what is readable of the HTML
+  preview_html text not null default '', -- UTF-8, as it came: never shown outside a sandbox
+  lost_at timestamptz,    -- the file was not where it should be
+  dropped_at timestamptz, -- nobody has it any more: the gateway removes the file, then this row
+  check (octet_length(headers) + octet_length(preview) + octet_length(preview_html) <= 262144),
+  unique (gateway, file)
+);
+-- The same message from the same queue, given again because an answer was lost or some recipients had to wait.
+create unique index quarantine_message_again on quarantine_message (gateway, queue_id, digest) where queue_id <> '';
+create index quarantine_message_dropped on quarantine_message (gateway) where dropped_at is not null;
+
+create table quarantine_recipient (
+  id bigint generated always as identity primary key,
+  message_id bigint not null references quarantine_message on delete cascade,
+  customer_id integer not null, -- whose the domain was; checked by nobody: the row outlives what it names
+  domain_id integer not null,
+  user_id bigint,          -- null: on nobody's roll (yet)
+  address text not null check (length(address) between 3 and 1024), -- as it was asked for: released to this
+  local_part text collate "C" not null, -- normalised, without a tag where the roll has it so
+  category quarantine_category not null, -- the message's, for the indexes
+  received_at timestamptz not null,      -- likewise
+  listed text check (listed in ('user', 'domain')), -- whose block list has the sender
+  state quarantine_state not null default 'held',
+  state_at timestamptz not null default now(),
+  state_by text not null default '',
+  released integer not null default 0, -- how many times
+  unique (message_id, address)
+);
+-- A user's pages and reports; a customer's; the purge.
+create index quarantine_recipient_user on quarantine_recipient (user_id, received_at desc, id desc);
+create index quarantine_recipient_domain on quarantine_recipient (domain_id, received_at desc, id desc);
+create index quarantine_recipient_received on quarantine_recipient (received_at);
+
+-- How long a customer's messages are kept, where it differs from the settings.
+create table quarantine_retention (
+  customer_id integer not null references customer on delete cascade,
+  category quarantine_category not null,
+  days integer not null check (days between 1 and 3650),
+  primary key (customer_id, category)
+);
+
+-- ---------------------------------------------------------------- what is asked for
+
+create table quarantine_request (
+  id bigint generated always as identity primary key,
+  gateway text not null,
+  recipient_id bigint not null references quarantine_recipient on delete cascade,
+  action text not null check (action in ('release', 'raw')),
+  actor text not null check (length(actor) between 1 and 330),
+  state text not null default 'waiting' check (state in ('waiting', 'done', 'failed')),
+  answer text not null default '', -- for people: what the listener said, why it failed
+  attempts integer not null default 0,
+  asked_at timestamptz not null default now(),
+  due_at timestamptz not null default now(), -- when it is tried (again)
+  done_at timestamptz
+);
+create unique index quarantine_request_once on quarantine_request (recipient_id, action) where state = 'waiting';
+create index quarantine_request_due on quarantine_request (gateway, due_at) where state = 'waiting';
+create index quarantine_request_done on quarantine_request (done_at) where state <> 'waiting';
+
+-- A raw view's bytes, in pieces, for an hour.
+create table quarantine_raw (
+  request_id bigint not null references quarantine_request on delete cascade,
+  piece integer not null,
+  bytes bytea not null,
+  primary key (request_id, piece)
+);
+
+create function quarantine_request_made() returns trigger language plpgsql as $$
+begin
+  perform pg_notify('rollcall_quarantine', new.gateway);
+  return null;
+end $$;
+create trigger quarantine_request_made after insert on quarantine_request for each row
+  execute function quarantine_request_made();
+
+-- For who waits for an answer.
+create function quarantine_request_answered() returns trigger language plpgsql as $$
+begin
+  perform pg_notify('rollcall_quarantine_done', new.id::text);
+  return null;
+end $$;
+create trigger quarantine_request_answered after update of state on quarantine_request for each row
+  when (old.state = 'waiting' and new.state <> 'waiting') execute function quarantine_request_answered();
+
+-- A message that nobody has any more is dropped. Locks the message first, as quarantine_add does.
+create function quarantine_drop(messages bigint[]) returns void
+  language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  name text;
+begin
+  perform from quarantine_message where id = any (messages) order by id for update;
+  for name in
+    with gone as (
+      update quarantine_message m set dropped_at = now(), headers = '', preview = '', preview_html = ''
+        where m.id = any (messages) and m.dropped_at is null and not exists (
+          select from quarantine_recipient r where r.message_id = m.id and r.state <> 'deleted')
+        returning m.gateway)
+    select distinct gateway from gone
+  loop
+    perform pg_notify('rollcall_quarantine', name);
+  end loop;
+end $$;
+
+-- Asks for something to be done to messages as their recipients have them. One answer for each that exists:
+--   asked      a request is waiting (request_id)
+--   deleted    it is deleted
+--   released   was released before, and `again` was not said (at)
+--   gone       was deleted before
+--   lost       the file is not there any more
+create function quarantine_ask(recipients bigint[], what text, by text, again boolean default false)
+  returns table (recipient_id bigint, outcome text, request_id bigint, at timestamptz) language plpgsql as $$
+#variable_conflict use_column
+declare
+  r record;
+begin
+  if what not in ('release', 'delete', 'raw') then
+    raise exception 'quarantine_ask: %: release, delete or raw', what using errcode = 'RC004';
+  end if;
+  for r in
+    select q.id, q.state, q.state_at, q.released, m.id as message, m.gateway, m.lost_at, m.dropped_at
+      from quarantine_recipient q join quarantine_message m on m.id = q.message_id
+      where q.id = any (recipients) order by q.id for update of q
+  loop
+    recipient_id := r.id;
+    request_id := null;
+    at := null;
+    if r.state = 'deleted' then
+      outcome := 'gone';
+      at := r.state_at;
+    elsif what = 'delete' then
+      update quarantine_recipient set state = 'deleted', state_at = now(), state_by = by where id = r.id;
+      update quarantine_request q set state = 'failed', answer = 'deleted before', done_at = now()
+        where q.recipient_id = r.id and q.state = 'waiting';
+      outcome := 'deleted';
+    elsif r.lost_at is not null or r.dropped_at is not null then
+      outcome := 'lost';
+    elsif what = 'release' and r.released > 0 and not again then
+      outcome := 'released';
+      at := r.state_at;
+    else
+      insert into quarantine_request (gateway, recipient_id, action, actor) values (r.gateway, r.id, what, by)
+        on conflict (recipient_id, action) where state = 'waiting' do update set due_at = now()
+        returning id into request_id;
+      outcome := 'asked';
+    end if;
+    return next;
+  end loop;
+  if what = 'delete' then
+    perform quarantine_drop(array(select distinct q.message_id from quarantine_recipient q where q.id = any (recipients)));
+  end if;
+end $$;
+
+-- ---------------------------------------------------------------- taking in
+
+-- The rule that decides about a sender for a recipient: the user's before the domain's, in each the narrowest.
+-- `patterns`: all that would match, the narrowest first.
+create function sender_rule_for(for_user bigint, for_domain integer, patterns text[])
+  returns table (action rule_action, scope text) language sql stable as $$
+  select s.action, case when s.user_id is not null then 'user' else 'domain' end
+    from public.sender_rule s
+    where s.pattern = any (patterns) and (s.user_id = for_user or s.domain_id = for_domain)
+    order by s.user_id is null, array_position(patterns, s.pattern) limit 1
+$$;
+
+-- Records a message whose file is safely on disk, for all its recipients. What came before from the same queue with the
+-- same bytes is not recorded again. `locals` are normalised, `bases` the same without tag or null. Returns
+--   stored   the file is the message's
+--   again    it is not needed: there is one already
+--   nobody   none of the recipients' domains is served any more; nothing was recorded
+create function quarantine_add(message quarantine_message, patterns text[], addresses text[], domains integer[],
+  locals text[], bases text[]) returns text
+  language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  there quarantine_message;
+  number bigint;
+  asked record;
+  found_user bigint;
+  found_local text;
+  rule record;
+  added bigint;
+  fresh boolean := true;
+begin
+  if not exists (select from domain d where d.id = any (domains) and d.customer_id is not null and d.state = 'active') then
+    return 'nobody';
+  end if;
+  if message.queue_id <> '' then
+    select * into there from quarantine_message m where m.gateway = message.gateway and m.queue_id = message.queue_id
+      and m.digest = message.digest for update;
+    if found and there.file <> message.file and there.dropped_at is null and there.lost_at is null then
+      fresh := false;
+    end if;
+  end if;
+  if there.id is not null then
+    number := there.id;
+    if fresh then
+      update quarantine_message m set file = message.file, dropped_at = null, lost_at = null, headers = message.headers,
+        preview = message.preview, preview_html = message.preview_html where m.id = number;
+    end if;
+  else
+    insert into quarantine_message (gateway, file, received_at, queue_id, client_address, client_name, helo, sender,
+        smtputf8, size, digest, category, reason, score, from_text, from_address, subject, message_id, headers, preview,
+        preview_html)
+      values (message.gateway, message.file, message.received_at, message.queue_id, message.client_address,
+        message.client_name, message.helo, message.sender, message.smtputf8, message.size, message.digest,
+        message.category, message.reason, message.score, message.from_text, message.from_address, message.subject,
+        message.message_id, message.headers, message.preview, message.preview_html)
+      on conflict (gateway, file) do update set lost_at = null
+      returning id into number;
+  end if;
+
+  for asked in
+    select a, d, l, b from unnest(addresses, domains, locals, bases) t (a, d, l, b)
+  loop
+    select r.user_id, r.local_part into found_user, found_local from recipient r
+      where r.domain_id = asked.d and r.local_part in (asked.l, asked.b) and r.state in ('active', 'disabled')
+      order by r.local_part = asked.l desc limit 1;
+    select * into rule from sender_rule_for(found_user, asked.d, patterns);
+    insert into quarantine_recipient (message_id, customer_id, domain_id, user_id, address, local_part, category,
+        received_at, listed, state)
+      select number, d.customer_id, asked.d, found_user, asked.a, coalesce(found_local, asked.l), message.category,
+        message.received_at, case when rule.action = 'block' then rule.scope end,
+        case when rule.action = 'allow' and message.category <> 'virus' then 'allowed'::quarantine_state else 'held' end
+      from domain d where d.id = asked.d and d.customer_id is not null and d.state = 'active'
+      on conflict (message_id, address) do nothing
+      returning id into added;
+    if added is not null and rule.action = 'allow' and message.category <> 'virus' then
+      insert into quarantine_request (gateway, recipient_id, action, actor)
+        values (message.gateway, added, 'release', 'allow list of the ' || rule.scope);
+    end if;
+    added := null;
+  end loop;
+  return case when fresh then 'stored' else 'again' end;
+end $$;
+
+-- The domain of a recipient, an alias folded onto its target; no row: not served.
+create function quarantine_domain(asked text)
+  returns table (id integer, delimiter text, case_sensitive boolean)
+  language sql stable security definer set search_path = public, pg_temp as $$
+  select t.id, t.recipient_delimiter, t.case_sensitive
+    from domain d join domain t on t.id = coalesce(d.alias_of, d.id)
+    where d.name = asked and d.state = 'active' and t.customer_id is not null
+$$;
+
+-- What a release came to. Deleted meanwhile stays deleted.
+create function quarantine_released(request bigint, fine boolean, told text) returns void
+  language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  q quarantine_request;
+begin
+  update quarantine_request r set state = case when fine then 'done' else 'failed' end, answer = told, done_at = now(),
+    attempts = attempts + 1 where r.id = request returning * into q;
+  update quarantine_recipient r set released = r.released + fine::integer,
+      state = case when r.state = 'deleted' then r.state when fine then 'released' else
+        case when r.state = 'allowed' then 'held' else r.state end end,
+      state_at = case when fine or r.state = 'allowed' then now() else r.state_at end,
+      state_by = case when fine then q.actor else r.state_by end
+    where r.id = q.recipient_id;
+end $$;
+
+-- ---------------------------------------------------------------- forgetting
+
+-- Takes from their recipients the messages that are older than they are kept, up to `most` of them; returns how many.
+create function quarantine_purge(spam_days integer, bulk_days integer, virus_days integer, content_days integer,
+  most integer) returns bigint
+  language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  touched bigint[];
+  gone bigint;
+begin
+  with old as (
+    select q.id from quarantine_recipient q
+      left join quarantine_retention k on k.customer_id = q.customer_id and k.category = q.category
+      where q.received_at < now() - make_interval(days => coalesce(k.days, case q.category when 'spam' then spam_days
+          when 'bulk' then bulk_days when 'virus' then virus_days else content_days end))
+        and not exists (select from quarantine_request r where r.recipient_id = q.id and r.state = 'waiting')
+      order by q.received_at limit most),
+  deleted as (delete from quarantine_recipient q using old where q.id = old.id returning q.message_id)
+  select array_agg(distinct message_id), count(*) into touched, gone from deleted;
+  if touched is not null then
+    perform quarantine_drop(touched);
+  end if;
+  return gone;
+end $$;
+
+revoke execute on function quarantine_add(quarantine_message, text[], text[], integer[], text[], text[]),
+  quarantine_released(bigint, boolean, text), quarantine_purge(integer, integer, integer, integer, integer),
+  quarantine_drop(bigint[]), quarantine_domain(text) from public;
