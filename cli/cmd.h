@@ -27,6 +27,15 @@ bool cmd_domain_remove(struct cli *cli, struct err *err);
 bool cmd_domain_preflight(struct cli *cli, struct err *err);
 bool cmd_domain_export(struct cli *cli, struct err *err);
 
+/* cmd_account.c */
+bool cmd_account_add(struct cli *cli, struct err *err);
+bool cmd_account_list(struct cli *cli, struct err *err);
+bool cmd_account_remove(struct cli *cli, struct err *err);
+bool cmd_account_disable(struct cli *cli, struct err *err);
+bool cmd_account_enable(struct cli *cli, struct err *err);
+bool cmd_account_password(struct cli *cli, struct err *err);
+bool cmd_account_reset(struct cli *cli, struct err *err);
+
 /* cmd_user.c */
 bool cmd_user_add(struct cli *cli, struct err *err);
 bool cmd_user_remove(struct cli *cli, struct err *err);

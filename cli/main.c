@@ -117,6 +117,16 @@ static const struct cli_option change_list_options[] = {
 static const struct cli_option change_show_options[] = {
     {"limit", "NUMBER", false, "at most so many addresses of it (1000)"}, OPTIONS_END};
 static const struct cli_option change_reject_options[] = {OPTION_NOTE, OPTIONS_END};
+#define OPTION_PASSWORD_STDIN                                                                      \
+    {                                                                                              \
+        "password-stdin", NULL, false, "the password is a line of standard input"                  \
+    }
+static const struct cli_option account_add_options[] = {
+    {"operator", NULL, false, "an operator of the gateway, who sees all customers"},
+    {"customer", "NAME", false, "an administrator of that customer"},
+    OPTION_PASSWORD_STDIN,
+    OPTIONS_END};
+static const struct cli_option account_password_options[] = {OPTION_PASSWORD_STDIN, OPTIONS_END};
 static const struct cli_option status_options[] = {
     {"forget", "GATEWAY", false, "take a gateway that is gone for good off the list"}, OPTIONS_END};
 static const struct cli_option config_options[] = {
@@ -199,6 +209,21 @@ const struct command commands[] = {
      "anything, unless --yes."},
     {"user export", cmd_user_export, "", 0, 0, user_export_options, false,
      "print the roll as CSV that 'user import' reads back"},
+    {"account add", cmd_account_add, "LOGIN", 1, 1, account_add_options, false,
+     "let somebody sign in to the panel to manage\n"
+     "An operator of the gateway, or an administrator of one customer. The password is generated\n"
+     "and printed once, and has to be changed at the first sign-in."},
+    {"account list", cmd_account_list, "", 0, 0, NULL, false,
+     "list the accounts of the panel\nThose who manage; users sign in with their addresses."},
+    {"account remove", cmd_account_remove, "LOGIN", 1, 1, NULL, false, "remove an account"},
+    {"account disable", cmd_account_disable, "LOGIN", 1, 1, NULL, false,
+     "sign an account out and let it in no more"},
+    {"account enable", cmd_account_enable, "LOGIN", 1, 1, NULL, false,
+     "let a disabled account in again"},
+    {"account password", cmd_account_password, "LOGIN", 1, 1, account_password_options, false,
+     "give an account a new password, generated and printed once"},
+    {"account reset", cmd_account_reset, "LOGIN", 1, 1, NULL, false,
+     "take away an account's second factor, when the telephone is lost"},
     {"explain", cmd_explain, "ADDRESS|CODE", 1, 1, NULL, false,
      "why an address is accepted or refused, here and on each gateway\n"
      "The verdict is that of the daemon's own code on the facts in PostgreSQL; then what each\n"

@@ -85,3 +85,37 @@ grant insert, update, delete on sender_rule, quarantine_retention to rollcall_ad
 grant execute on function quarantine_drop(bigint[]), quarantine_purge(integer, integer, integer, integer, integer)
   to rollcall_admin;
 grant select on quarantine_message, quarantine_recipient, sender_rule to rollcall_report;
+
+-- the panel: what it sees of all this is decided by row-level security (0006_panel)
+grant select on customer, domain, users, recipient, recipient_source, changeset, change, user_change, domain_change,
+  held_entry, held_domain, observation, refusal, domain_observation, audit, gateway, gateway_hour, roll_clock,
+  schema_version, ldap_source_domain, ldap_run, ldap_user to rollcall_panel;
+grant insert, update on customer, domain, users, recipient, changeset, change, user_change, domain_change, held_entry,
+  held_domain to rollcall_panel;
+grant select, insert, update, delete on recipient_source to rollcall_panel;
+grant delete on customer, held_entry, held_domain to rollcall_panel;
+grant usage on sequence users_id_seq, recipient_id_seq to rollcall_panel;
+grant insert on audit to rollcall_panel;
+grant select (id, login, role, customer_id, must_change, language, time_zone, state, created_at, signed_in_at),
+  insert, delete, update (password, must_change, state, second_factor, recovery) on account to rollcall_panel;
+grant select (id, name, customer_id, by_customer, settings, has_secret, created_at, synced_at, digest, version,
+  held_digest, held, entries, failing_since) on ldap_source to rollcall_panel;
+grant insert, update, delete on ldap_source to rollcall_panel;
+grant insert, delete on ldap_source_domain to rollcall_panel;
+do $$
+declare
+  one regprocedure;
+begin
+  for one in
+    select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+     where n.nspname = 'public' and p.prosecdef
+       and p.proname in ('panel_session', 'panel_account', 'panel_wait', 'panel_failed', 'panel_forgive', 'panel_sign_in',
+                         'panel_second', 'panel_recover', 'panel_sign_out', 'panel_sign_out_everywhere',
+                         'panel_set_password', 'panel_set_second', 'panel_set_taste', 'panel_search')
+  loop
+    execute format('revoke execute on function %s from public', one);
+    execute format('grant execute on function %s to rollcall_panel', one);
+  end loop;
+end $$;
+grant select, insert, update, delete on account to rollcall_admin;
+grant select, delete on session to rollcall_admin;

@@ -21,6 +21,8 @@ _rollcall_options() {
             ;;
         "user paste") echo "--yes $lists $wait" ;;
         "user export") echo "--domain --customer" ;;
+        "account add") echo "--operator --customer --password-stdin" ;;
+        "account password") echo "--password-stdin" ;;
         "change list") echo "--state --customer --limit" ;;
         "change show") echo "--limit" ;;
         "change undo" | "change approve") echo "--note --dry-run $wait" ;;
@@ -46,7 +48,7 @@ _rollcall_values() {
 
 _rollcall() {
     local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD - 1]}" first="" command="" i word
-    local families="db customer domain user change"
+    local families="db customer domain user change account"
 
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -80,6 +82,7 @@ _rollcall() {
             customer) word="add list show remove" ;;
             domain) word="add set show list remove preflight export" ;;
             user) word="add remove disable enable show list import paste export" ;;
+            account) word="add list remove disable enable password reset" ;;
             change) word="list show undo approve reject" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
