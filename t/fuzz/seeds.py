@@ -44,7 +44,13 @@ def lists():
             yield bytes([form, 7 * form]) + text
 
 
-MAKERS = {"addr": addr, "request": request, "list": lists}
+def mime():
+    for line in (DATA / "mime/messages.txt").read_bytes().splitlines():
+        if line and not line.startswith(b"#"):
+            yield unescape(line.split(b"\t")[1])
+
+
+MAKERS = {"mime": mime, "addr": addr, "request": request, "list": lists}
 
 
 def main(name, directory):
