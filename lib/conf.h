@@ -65,6 +65,7 @@ struct conf {
     char *observe_instances;
     char *observe_directory;
     char *observe_time_zone;
+    int64_t observe_step;
     char *inside_networks;
     char *spam_headers;
     char *spam_verdicts;

@@ -18,7 +18,6 @@
 #include "sync/position.h"
 #include "sync/stamp.h"
 
-static const int64_t STEP_BYTES = INT64_C(512) << 20;
 static const int64_t LAG_US = 10 * CLOCK_SECOND; /* a line may take so long to its file */
 static const int64_t AHEAD_US =
     3600 * CLOCK_SECOND; /* a stamp later than that is a clock's fault */
@@ -35,8 +34,9 @@ struct collect {
     struct evidence *evidence;
     struct collect_rules rules;
     int64_t progress_us[COLLECT_SOURCES_MOST]; /* per source of the options */
-    int64_t step_bytes;                        /* since the last commit */
-    int64_t oldest_us;                         /* the oldest line read in a gateway's first run */
+    int64_t reading_us; /* the newest line of what is being read; INT64_MAX: nothing is */
+    int64_t step_bytes; /* since the last commit */
+    int64_t oldest_us;  /* the oldest line read in a gateway's first run */
 };
 
 /* ---- rules ---- */
@@ -71,7 +71,7 @@ static bool make_evidence(struct collect *c, struct err *err)
 
 /* ---- commits ---- */
 
-/* What all sources have in common. */
+/* What all sources have been read to. */
 static int64_t progress(const struct collect *c)
 {
     int64_t least = INT64_MAX;
@@ -112,7 +112,8 @@ static bool commit(struct collect *c, struct err *err)
 {
     int64_t rows = 0;
 
-    evidence_settle(c->evidence, progress(c));
+    /* in the midst of lines that came late, what they belong to is not over yet */
+    evidence_settle(c->evidence, c->reading_us < progress(c) ? c->reading_us : progress(c));
     note_progress(c);
     if (!send(c, &rows, err))
         return false;
@@ -126,9 +127,8 @@ static bool commit(struct collect *c, struct err *err)
 
 static bool commit_when_due(struct collect *c, struct err *err)
 {
-    int64_t step = c->options->step_bytes > 0 ? c->options->step_bytes : STEP_BYTES;
-
-    return (c->step_bytes < step && !evidence_full(c->evidence)) || commit(c, err);
+    return (c->step_bytes < c->options->conf->observe_step && !evidence_full(c->evidence)) ||
+           commit(c, err);
 }
 
 /* ---- events ---- */
@@ -136,12 +136,17 @@ static bool commit_when_due(struct collect *c, struct err *err)
 static void take_event(struct collect *c, size_t source, const struct maillog_event *event,
                        int64_t at_us)
 {
-    if (at_us > c->options->now_us + AHEAD_US)
-        at_us = c->options->now_us;
+    int64_t now_us = c->options->now_us;
+    int64_t settled_us = (at_us < now_us ? at_us : now_us) - LAG_US;
+
+    if (at_us > now_us + AHEAD_US)
+        at_us = now_us;
     if (at_us < c->oldest_us)
         c->oldest_us = at_us;
-    if (at_us > c->progress_us[source])
-        c->progress_us[source] = at_us;
+    if (settled_us > c->progress_us[source])
+        c->progress_us[source] = settled_us;
+    if (at_us > c->reading_us)
+        c->reading_us = at_us;
     evidence_event(c->evidence, event, at_us);
 }
 
@@ -163,6 +168,7 @@ static bool read_lines(struct collect *c, size_t source, struct logfile_reader *
     struct span block;
     int64_t at_us;
 
+    c->reading_us = INT64_MIN;
     for (;;) {
         if (!logfile_read(reader, &block, err)) {
             trouble(c, err); /* damaged: what could be read of it counts */
@@ -289,6 +295,7 @@ static bool read_journal(struct collect *c, size_t source, struct position_sourc
     struct maillog_event event;
     bool fine, found = true;
 
+    c->reading_us = INT64_MIN;
     fine = journal_open(&journal, directory, s->cursor, err);
     while (fine && (fine = journal_next(journal, &entry, &found, err)) && found) {
         maillog_message(&c->rules.rules, entry.program, entry.message, &event);
@@ -296,7 +303,7 @@ static bool read_journal(struct collect *c, size_t source, struct position_sourc
             take_event(c, source, &event, entry.at_us);
         c->step_bytes += (int64_t)entry.message.len;
         c->report->bytes += (int64_t)entry.message.len;
-        if (c->step_bytes >= STEP_BYTES || evidence_full(c->evidence))
+        if (c->step_bytes >= c->options->conf->observe_step || evidence_full(c->evidence))
             fine = journal_cursor(journal, s->cursor, sizeof s->cursor, err) &&
                    commit_when_due(c, err);
     }
@@ -396,6 +403,7 @@ bool collect_run(const struct collect_options *options, struct collect_report *r
     fine = prepare(&c, err);
     for (size_t i = 0; fine && i < options->source_count; i++)
         fine = read_source(&c, i, err);
+    c.reading_us = INT64_MAX;
     fine = fine && commit(&c, err);
     finish(&c);
     return fine;

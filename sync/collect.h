@@ -25,7 +25,6 @@ struct collect_options {
     const char *sources[COLLECT_SOURCES_MOST]; /* paths, "journal", "journal:/directory", "-" */
     size_t source_count;
     char *text; /* of the names, when collect_sources made them; released by collect_sources_free */
-    int64_t step_bytes; /* how much is read between two commits; 0: 64 MiB */
 };
 
 struct collect_report {
