@@ -150,7 +150,7 @@ begin
           and (r.refused_at is not null or r.verified_on is null or r.verified_on < (s.yes at time zone 'UTC')::date)
         else (r.refused_at is null or s.no > r.refused_at + interval '1 hour')
           and (r.verified_on is null or r.verified_on <= (s.no at time zone 'UTC')::date) end
-      order by r.id for no key update of r)
+      order by r.domain_id, r.local_part for no key update of r)
   select array_agg(id), array_agg(yes), array_agg(no) into changed, changed_yes, changed_no from news;
   if changed is not null then
     changeset := observe_changeset(by); -- the rules look for it even when a statement changes nothing
@@ -203,6 +203,25 @@ create function observe_probes_due(most integer, every interval, at timestamptz)
     returning d.name, o.probe
 $$;
 
-revoke execute on function observe_position(text, bigint, timestamptz, timestamptz, jsonb), observe_changeset(text),
+-- Notes of a domain's recipients what their server said on a day when they were not on the roll yet.
+create function observe_verify(by text, of integer, on_day date) returns void
+  language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  changed bigint[];
+  changeset bigint;
+begin
+  select array_agg(r.id) into changed from recipient r
+    join observation o on o.domain_id = r.domain_id and o.local_part = r.local_part and o.day = on_day
+    where r.domain_id = of and r.state = 'active' and o.last_yes > coalesce(o.last_no, '-infinity')
+      and (r.verified_on is null or r.verified_on < on_day) and (r.refused_at is null or r.refused_at < o.last_yes);
+  if changed is not null then
+    changeset := observe_changeset(by);
+    update recipient r set verified_on = on_day, refused_at = null, changed_by = changeset where r.id = any (changed);
+  end if;
+end $$;
+
+revoke execute on function
+  observe_position(text, bigint, timestamptz, timestamptz, jsonb), observe_changeset(text),
   observe_add(text, date[], integer[], text[], integer[], integer[], integer[], integer[], integer[], timestamptz[],
-    timestamptz[]), observe_probes_due(integer, interval, timestamptz) from public;
+    timestamptz[]), observe_probes_due(integer, interval, timestamptz),
+  observe_verify(text, integer, date) from public;

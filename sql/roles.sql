@@ -59,6 +59,7 @@ grant select on observation, refusal, log_position, domain_observation to rollca
 grant delete on log_position to rollcall_admin;
 grant update on domain_observation to rollcall_sync, rollcall_admin;
 grant delete on observation, refusal to rollcall_sync;
+grant execute on function observe_verify(text, integer, date) to rollcall_sync;
 
 -- directories: the password is written by an administrator and read by nobody but the synchronisation
 grant select (id, name, customer_id, by_customer, settings, has_secret, created_at, synced_at, digest, version,

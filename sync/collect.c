@@ -16,6 +16,7 @@
 #include "sync/keep.h"
 #include "sync/logfile.h"
 #include "sync/position.h"
+#include "sync/probe.h"
 #include "sync/stamp.h"
 
 static const int64_t LAG_US = 10 * CLOCK_SECOND; /* a line may take so long to its file */
@@ -405,6 +406,9 @@ bool collect_run(const struct collect_options *options, struct collect_report *r
         fine = read_source(&c, i, err);
     c.reading_us = INT64_MAX;
     fine = fine && commit(&c, err);
+    if (fine && !options->aside && options->conf->catch_all_probe != 0 &&
+        !probe_send(c.db, options->conf, options->now_us, err))
+        trouble(&c, err);
     finish(&c);
     return fine;
 }

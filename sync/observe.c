@@ -2,7 +2,7 @@
  * rollcall-observe - users from what the customers' servers accept
  *
  * Here: the command line and what is printed. collect.c reads logs (on each gateway), create.c adds
- * and retires users (centrally), flush.c takes stale answers out of Postfix's cache.
+ * and retires users (centrally).
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -18,6 +18,7 @@
 #include "lib/log.h"
 #include "lib/secret.h"
 #include "sync/collect.h"
+#include "sync/create.h"
 #include "sync/stamp.h"
 
 static const char program[] = "rollcall-observe";
@@ -27,7 +28,10 @@ struct observe {
     struct conf_set conf;
     const struct command *command;
     int64_t now_us;
-    bool print, history, dry_run, json;
+    bool print, history, dry_run, force;
+    const char *day, *domain, *explain;
+    const char *without[CREATE_WITHOUT_MOST];
+    size_t without_count;
     char **arguments;
     int argument_count;
 };
@@ -98,11 +102,65 @@ static bool run_collect(struct observe *o, struct err *err)
     return report.trouble[0] == '\0' || err_set(err, ERR_OTHER, "%s", report.trouble);
 }
 
+/* ---- create, status ---- */
+
+static bool create_options(struct observe *o, struct create_options *options, struct err *err)
+{
+    struct stamp_clock clock = {.zone = stamp_gmt};
+    int64_t us;
+
+    *options = (struct create_options){.conf = &o->conf.value,
+                                       .now_us = o->now_us,
+                                       .day = INT32_MIN,
+                                       .domain = o->domain,
+                                       .dry_run = o->dry_run,
+                                       .force = o->force,
+                                       .without_count = o->without_count};
+    memcpy(options->without, o->without, sizeof o->without);
+    if (o->force && o->domain == NULL)
+        return err_set(err, ERR_USAGE, "--force: which --domain?");
+    if (o->day == NULL)
+        return true;
+    STR_AUTO text = mem_printf("%sT00:00:00Z", o->day);
+    if (strlen(o->day) != 10 || !stamp_time(&clock, span_text(text), &us))
+        return err_set(err, ERR_USAGE, "--day: '%s' is no day like 2026-11-23", o->day);
+    options->day = (int32_t)(us / (86400 * CLOCK_SECOND));
+    return true;
+}
+
+static bool run_create(struct observe *o, struct err *err)
+{
+    struct create_options options;
+    struct create_report report;
+
+    if (!create_options(o, &options, err))
+        return false;
+    if (o->explain != NULL)
+        return create_explain(&options, o->explain, err);
+    if (!create_run(&options, &report, err))
+        return false;
+    if (report.waiting && (report.late || options.day != INT32_MIN || options.dry_run))
+        return err_set(err, ERR_TEMPORARY, "waiting for %s", report.behind);
+    return true;
+}
+
+static bool run_status(struct observe *o, struct err *err)
+{
+    struct create_options options;
+
+    return create_options(o, &options, err) && create_status(&options, err);
+}
+
 /* ---- command line ---- */
 
 static const struct command commands[] = {
     {"collect", "[--history] [LOG...] | --print LOG...",
      "reads what Postfix logged since last time and adds it up in PostgreSQL", run_collect},
+    {"create", "[--day DAY] [--domain NAME [--force]] [--dry-run] [--without GATEWAY]...",
+     "adds the users, and retires those, that the days gone by have shown", run_create},
+    {"create", "--explain ADDRESS", "the evidence about an address, and what is missing",
+     run_create},
+    {"status", "", "how far gateways and domains are, and what is held", run_status},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -119,7 +177,19 @@ static void print_usage(void)
            "See rollcall-observe(8), rollcall.conf(5).\n");
 }
 
-enum { OPTION_NOW = 256, OPTION_PRINT, OPTION_HISTORY, OPTION_VERSION, OPTION_HELP };
+enum {
+    OPTION_NOW = 256,
+    OPTION_PRINT,
+    OPTION_HISTORY,
+    OPTION_DAY,
+    OPTION_DOMAIN,
+    OPTION_DRY_RUN,
+    OPTION_EXPLAIN,
+    OPTION_FORCE,
+    OPTION_WITHOUT,
+    OPTION_VERSION,
+    OPTION_HELP,
+};
 
 static bool take_override(struct daemon_options *options, const char *text, struct err *err)
 {
@@ -142,6 +212,14 @@ static bool take_now(struct observe *o, const char *text, struct err *err)
     return true;
 }
 
+static bool take_without(struct observe *o, const char *gateway, struct err *err)
+{
+    if (o->without_count == CREATE_WITHOUT_MOST)
+        return err_set(err, ERR_USAGE, "more than %d times --without", CREATE_WITHOUT_MOST);
+    o->without[o->without_count++] = gateway;
+    return true;
+}
+
 /* False with ERR_NONE: all that was asked for is printed. */
 static bool take_option(struct observe *o, int option, struct err *err)
 {
@@ -159,6 +237,23 @@ static bool take_option(struct observe *o, int option, struct err *err)
     case OPTION_HISTORY:
         o->history = true;
         return true;
+    case OPTION_DAY:
+        o->day = optarg;
+        return true;
+    case OPTION_DOMAIN:
+        o->domain = optarg;
+        return true;
+    case OPTION_DRY_RUN:
+        o->dry_run = true;
+        return true;
+    case OPTION_EXPLAIN:
+        o->explain = optarg;
+        return true;
+    case OPTION_FORCE:
+        o->force = true;
+        return true;
+    case OPTION_WITHOUT:
+        return take_without(o, optarg, err);
     case OPTION_VERSION:
         puts("rollcall-observe " ROLLCALL_VERSION);
         return false;
@@ -184,6 +279,12 @@ static bool parse_arguments(struct observe *o, int argc, char **argv, struct err
     static const struct option names[] = {{"now", required_argument, NULL, OPTION_NOW},
                                           {"print", no_argument, NULL, OPTION_PRINT},
                                           {"history", no_argument, NULL, OPTION_HISTORY},
+                                          {"day", required_argument, NULL, OPTION_DAY},
+                                          {"domain", required_argument, NULL, OPTION_DOMAIN},
+                                          {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+                                          {"explain", required_argument, NULL, OPTION_EXPLAIN},
+                                          {"force", no_argument, NULL, OPTION_FORCE},
+                                          {"without", required_argument, NULL, OPTION_WITHOUT},
                                           {"version", no_argument, NULL, OPTION_VERSION},
                                           {"help", no_argument, NULL, OPTION_HELP},
                                           {0}};

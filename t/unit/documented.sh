@@ -56,6 +56,13 @@ if [[ -x $build/bin/rollcall-policyd ]]; then
     compare "man/rollcall-policyd.8, DESCRIPTION," "$work/daemon" "$work/daemon.man"
 fi
 
+if [[ -x $build/bin/rollcall-observe ]]; then
+    "$build/bin/rollcall-observe" --help | grep -oE -- '--?[a-zA-Z][a-z-]*' | grep -v -- '^-observe\|^--?$' | grep '^-' |
+        sed 's/^-//' | sort -u >"$work/observe"
+    grep -oE 'Fl -?[a-z-]+' man/rollcall-observe.8 | cut -c4- | sort -u >"$work/observe.man"
+    compare "man/rollcall-observe.8" "$work/observe" "$work/observe.man"
+fi
+
 # "command<TAB>--option" for every command and option; "*<TAB>--option" for those of all commands.
 rollcall --help --json | python3 -c '
 import json, sys

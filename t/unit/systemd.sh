@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-for unit in etc/systemd/*.service etc/systemd/*.socket; do
+for unit in etc/systemd/*.service etc/systemd/*.socket etc/systemd/*.timer; do
     sed "s,/usr/sbin/rollcall-,$build/bin/rollcall-,g" "$unit" >"$work/${unit##*/}"
 done
 
@@ -25,13 +25,15 @@ else
     failed=1
 fi
 
-# 11 is 1.1 on a scale to 10
+# 11 is 1.1 on a scale to 10; who must run a setgid program (sendmail's postdrop) can be closed only half
 for unit in "$work"/*.service; do
-    if systemd-analyze security --offline=true --threshold=11 --no-pager "$unit" >"$work/exposure" 2>&1; then
+    most=11
+    [[ ${unit##*/} != rollcall-observe-collect.service ]] || most=58
+    if systemd-analyze security --offline=true --threshold=$most --no-pager "$unit" >"$work/exposure" 2>&1; then
         echo "ok - ${unit##*/}: $(sed -n 's/.*Overall exposure level.*: //p' "$work/exposure")"
     else
         grep -v '^✓' "$work/exposure" || true
-        echo "not ok - ${unit##*/}: more exposed than 1.1"
+        echo "not ok - ${unit##*/}: more exposed than $most tenths"
         failed=1
     fi
 done

@@ -1,0 +1,711 @@
+"""test_observe - users from what the customers' servers accept: logs, days, gateways, real Postfix
+
+The logs of the first tests are written here; the last ones come from a gateway and a customer's server that run. Days
+are told with --now; the day before today is the one that is worked.
+"""
+import contextlib
+import datetime
+import gzip
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+from harness import (BUILD, FULL, POLICY_USER, Failed, Postfix, Rollcall, SANITIZER_WORDS, eventually, free_port, main,
+                     rcpt, run, seeded, shared_postgresql, smtp)
+
+TODAY = datetime.datetime.now(datetime.timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+DAY = TODAY - datetime.timedelta(days=1)  # the day that is over
+HOP = "mx.customer.test[192.0.2.25]:25"
+
+
+def at(day, clock):
+    """A time of a day from DAY on (0), RFC 3339."""
+    hours, minutes, seconds = map(int, clock.split(":"))
+    moment = DAY + datetime.timedelta(days=day, hours=hours, minutes=minutes, seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Observed(Rollcall):
+    """A database with domain customer.test in mode smtp, observed for long, and a log."""
+    name = "obs"
+
+    def __init__(self, gateway="gateway", **settings):
+        super().__init__(shared_postgresql())
+        self.log = self.dir / "logs/mail.log"
+        self.log.parent.mkdir()
+        self.set(**{"observe_sources": self.log, "observe_directory": self.dir / "observe", "observe_time_zone": "UTC",
+                    "gateway_name": gateway, "catch_all_probe": "no", **settings})
+        self.cli("customer", "add", "Test")
+        self.add_domain("customer.test")
+        self.serial = 0
+
+    def add_domain(self, name, *more, since=-10):
+        self.cli("domain", "add", name, "--customer", "Test", "--relay-check", "smtp", "--next-hop",
+                 "[mx.customer.test]:25", *more)
+        self.since(name, at(since, "00:00:00"))
+
+    def since(self, name, moment):
+        self.psql(f"update domain_observation set since = '{moment}' where domain_id ="
+                  f" (select id from domain where name = '{name}')")
+
+    def observe(self, *args, role="rollcall_observe", check=True, input=None, more=()):
+        database = f"host={self.host} dbname={self.dbname} user={role}"
+        done = run(BUILD / "bin/rollcall-observe", "-c", self.conf, "-o", f"database={database}", *more, *args,
+                   check=check, input=input, env=self.environment(), cwd="/", timeout=300)
+        for word in SANITIZER_WORDS:
+            assert word not in done.stderr, done.stderr
+        return done
+
+    def collect(self, *args, now=None, **more):
+        return self.observe("collect", "--now", now or at(1, "00:05:00"), *args, **more)
+
+    def create(self, *args, now=None, **more):
+        return self.observe("create", "--now", now or at(1, "00:05:30"), *args, role="rollcall_sync", **more)
+
+    def counts(self, columns="accepted", where="true"):
+        rows = self.psql(f"select local_part, {columns} from observation where {where} order by 1, day")
+        return [tuple(row.split("|")) for row in rows.splitlines()]
+
+    def users(self, state="active"):
+        return self.psql("select r.local_part || '@' || d.name from recipient r join domain d on d.id = r.domain_id"
+                         f" where r.state = '{state}' order by 1").splitlines()
+
+    # -- lines
+
+    def write(self, text):
+        with open(self.log, "a") as log:
+            log.write(text)
+
+    def line(self, moment, program, text):
+        return f"{moment} gw postfix/{program}[1]: {text}\n"
+
+    def message(self, moment, *recipients, status="sent", dsn="2.0.0", reply="250 ok", client="mail.test[192.0.2.9]",
+                sender="a@b.test", relay=HOP):
+        self.serial += 1
+        queue_id = f"A{self.serial:09X}"
+        text = self.line(moment, "smtpd", f"{queue_id}: client={client}")
+        text += self.line(moment, "qmgr", f"{queue_id}: from=<{sender}>, size=1, nrcpt=1 (queue active)")
+        for recipient in recipients:
+            text += self.line(moment, "smtp", f"{queue_id}: to=<{recipient}>, relay={relay}, delay=1, delays=0/0/0/1, "
+                              f"dsn={dsn}, status={status} ({reply})")
+        return text + self.line(moment, "qmgr", f"{queue_id}: removed")
+
+    def refusal(self, moment, recipient, status="undeliverable"):
+        return self.message(moment, recipient, status=status, dsn="5.1.1", sender="double-bounce@gw",
+                            reply=f"host {HOP[:-3]} said: 550 5.1.1 unknown (in reply to RCPT TO command)")
+
+
+# ------------------------------------------------------------------ counting once
+
+def test_counted_once():
+    with Observed() as o:
+        o.write(o.message(at(0, "10:00:00"), "a@customer.test", "b@customer.test") * 1)
+        o.collect()
+        o.collect()
+        o.write(o.message(at(0, "11:00:00"), "a@customer.test"))
+        o.log.rename(f"{o.log}.1")
+        o.write(o.message(at(0, "12:00:00"), "a@customer.test"))
+        run("gzip", f"{o.log}.1")
+        o.collect()
+        o.collect()
+        assert o.counts() == [("a", "3"), ("b", "1")], o.counts()
+        assert o.psql("select sequence, read_to from log_position") == f"4|{at(1, '00:04:50')[:10]} 00:04:50+00"
+
+
+def test_standard_input_and_history():
+    with Observed() as o:
+        text = "".join(o.message(at(0, "10:00:00"), "a@customer.test") for _ in range(5))
+        o.collect("-", input=text)
+        o.collect("-", input=text)
+        o.collect("-", input=text + o.message(at(0, "10:00:01"), "b@customer.test"))
+        assert o.counts() == [("a", "5"), ("b", "1")], o.counts()
+        old = o.message(at(-3, "10:00:00"), "old@customer.test")
+        with gzip.open(f"{o.log}.2.gz", "wt") as packed:
+            packed.write(old)
+        o.write(o.message(at(0, "10:00:02"), "c@customer.test"))
+        o.collect("--history")
+        o.collect()
+        assert o.counts() == [("a", "5"), ("b", "1"), ("c", "1"), ("old", "1")], o.counts()
+
+
+def test_state_between_runs():
+    """A message whose lines are read in two runs, and a store that was lost between them."""
+    with Observed() as o:
+        lines = o.message(at(0, "10:00:00"), "a@customer.test").splitlines(True)
+        o.write("".join(lines[:2]))
+        o.collect()
+        o.write("".join(lines[2:]))
+        o.collect()
+        assert o.counts() == [("a", "1")], o.counts()
+        lines = o.message(at(0, "11:00:00"), "a@customer.test").splitlines(True)
+        o.write("".join(lines[:2]))
+        o.collect()
+        shutil.rmtree(o.dir / "observe")
+        o.write("".join(lines[2:]))
+        told = o.collect().stderr
+        assert "observe-state" in told, told
+        assert o.counts("accepted, deliverable") == [("a", "1", "2")], o.counts("accepted, deliverable")
+
+
+def log_text(o, lines, recipients, rng):
+    """A log whose truth is returned beside it."""
+    truth, text = {}, []
+    for i in range(lines // 4):
+        name = f"user{rng.randrange(recipients)}"
+        clock = str(datetime.timedelta(seconds=i * 72000 // (lines // 4)))
+        text.append(o.message(at(0, clock), f"{name}@customer.test"))
+        truth[name] = truth.get(name, 0) + 1
+    return "".join(text), truth
+
+
+def is_true(o, truth):
+    got = {name: int(n) for name, n in o.counts("accepted", "accepted > 0")}
+    assert got == truth, {k: (got.get(k), truth.get(k)) for k in set(got) | set(truth) if got.get(k) != truth.get(k)}
+
+
+def start_collect(o, *more, now=None):
+    database = f"host={o.host} dbname={o.dbname} user=rollcall_observe"
+    return subprocess.Popen([BUILD / "bin/rollcall-observe", "-c", o.conf, "-o", f"database={database}", *more,
+                             "collect", "--now", now or at(1, "00:05:00")], stderr=subprocess.PIPE, env=o.environment(),
+                            cwd="/", text=True)
+
+
+def test_killed_at_any_moment():
+    rng = seeded()
+    with Observed(observe_step="16K") as o:
+        lines = 600000 if FULL else 60000
+        text, truth = log_text(o, lines, 2000, rng)
+        half = len(text) // 2 + rng.randrange(200)
+        o.write(text[:half])
+        begun = time.monotonic()
+        kills, ended = 0, 0
+        while ended < 2 and time.monotonic() - begun < (400 if FULL else 100):
+            child = start_collect(o, now=at(0, "10:01:00") if ended == 0 else None)
+            try:
+                child.wait(rng.random() * (0.2 if kills < 5 else 0.4 if kills < 40 else 30))
+                assert child.returncode == 0, child.stderr.read()
+                ended += 1
+                if ended == 1:
+                    o.write(text[half:])
+                    os.rename(o.log, f"{o.log}.1")
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                kills += 1
+            child.stderr.close()
+        assert ended == 2 and kills > 1, (ended, kills)
+        is_true(o, truth)
+        print(f"    {kills} times killed, {o.psql('select sequence from log_position')} commits")
+
+
+def test_lines_that_come_late():
+    """A log that is read long after its hours: a commit between two lines of a message loses nothing."""
+    rng = seeded()
+    with Observed(observe_step="16K") as o:
+        text, truth = log_text(o, 16000, 300, rng)
+        o.write(o.message(at(0, "00:00:00"), "x@elsewhere.test"))
+        o.collect()
+        o.write(text)
+        o.collect()
+        is_true(o, truth)
+
+
+def test_two_gateways_at_once():
+    rng = seeded()
+    with Observed(observe_step="64K") as o:
+        text, truth = log_text(o, 8000, 300, rng)
+        other_text, other = log_text(o, 8000, 300, rng)
+        o.write(text)
+        second = o.dir / "logs/second.log"
+        second.write_text(other_text)
+        sides = [("-o", f"observe_sources={o.log}"),
+                 ("-o", f"observe_sources={second}", "-o", "gateway_name=second", "-o",
+                  f"observe_directory={o.dir}/observe2")]
+        children = [start_collect(o, *side) for side in sides]
+        for child in children:
+            _, told = child.communicate(timeout=200)
+            assert child.returncode == 0, told
+        for name, n in other.items():
+            truth[name] = truth.get(name, 0) + n
+        is_true(o, truth)
+
+
+def test_the_same_gateway_twice():
+    """Two runs at once: by the directory's lock, or, when that differs, by the position."""
+    rng = seeded()
+    with Observed(observe_step="64K") as o:
+        text, truth = log_text(o, 8000, 300, rng)
+        o.write(text)
+        children = [start_collect(o) for _ in range(3)]
+        children += [start_collect(o, "-o", f"observe_directory={o.dir}/elsewhere")]
+        codes = []
+        for child in children:
+            _, told = child.communicate(timeout=200)
+            codes.append(child.returncode)
+            assert child.returncode in (0, 75), told
+        assert 0 in codes, codes
+        o.collect(check=False)
+        is_true(o, truth)
+
+
+def test_clock_jumps():
+    """Stamps that go back, and stamps of the future, which count as now."""
+    with Observed() as o:
+        o.write(o.message(at(0, "10:00:00"), "a@customer.test") + o.message(at(0, "07:00:00"), "a@customer.test") +
+                o.message(at(400, "10:00:00"), "future@customer.test") + o.message(at(0, "23:59:59"), "a@customer.test"))
+        o.collect(now=at(0, "23:59:59"))
+        assert o.counts("day, accepted") == [("a", at(0, "0:0:0")[:10], "3"), ("future", at(0, "0:0:0")[:10], "1")]
+
+
+def test_summer_time():
+    """Days are GMT's, whatever the zone of the stamps, also when its clock is changed."""
+    with Observed(observe_time_zone="Europe/Berlin") as o:
+        local = lambda stamp, who: re.sub(r"^\S+", stamp, o.message("X", f"{who}@customer.test"), flags=re.M)
+        o.write("".join([local("Oct 25 01:59:59", "before"),  # 23:59:59 on the 24th: +02:00
+                         local("Oct 25 02:00:00", "after"), local("Oct 25 02:30:00", "after"),
+                         local("Oct 25 02:00:00", "after"), local("Oct 26 00:59:59", "after"),  # +01:00
+                         local("Oct 26 01:00:00", "next")]))
+        stamp = datetime.datetime(2026, 10, 26, 12, tzinfo=datetime.timezone.utc).timestamp()
+        os.utime(o.log, (stamp, stamp))
+        o.collect(now="2026-10-26T12:00:00Z")
+        assert o.counts("day, accepted") == [("after", "2026-10-25", "4"), ("before", "2026-10-24", "1"),
+                                             ("next", "2026-10-26", "1")], o.counts("day, accepted")
+
+
+def test_journal():
+    remote = "/lib/systemd/systemd-journal-remote"
+    if not os.path.exists(remote):
+        print("    no systemd-journal-remote here: left out")
+        return
+    with Observed() as o:
+        directory = o.dir / "journal"
+        directory.mkdir()
+
+        def add(text, number):
+            entries = []
+            for line in text.splitlines():
+                stamp, _, program, rest = line.split(" ", 3)
+                us = int(datetime.datetime.fromisoformat(stamp).timestamp() * 1000000) + len(entries)
+                entries.append(f"__REALTIME_TIMESTAMP={us}\n__MONOTONIC_TIMESTAMP={us % 10 ** 12}\n_SOURCE_REALTIME_TIMESTAMP={us}\nSYSLOG_FACILITY=2\n"
+                               f"SYSLOG_IDENTIFIER={program.split('[')[0]}\nMESSAGE={rest}\n"
+                               "_BOOT_ID=0123456789abcdef0123456789abcdef\n\n")
+            run(remote, "-o", directory / f"part{number}.journal", "-", input="".join(entries))
+
+        o.set(observe_sources=f"journal:{directory}")
+        add(o.message(at(0, "10:00:00"), "a@customer.test", "b@customer.test"), 1)
+        o.collect()
+        o.collect()
+        add(o.message(at(0, "11:00:00"), "a@customer.test"), 2)
+        o.collect()
+        o.collect()
+        assert o.counts() == [("a", "2"), ("b", "1")], o.counts()
+
+
+def test_troubles_are_told():
+    with Observed() as o:
+        o.set(observe_sources=f"{o.dir}/nowhere.log, {o.log}")
+        o.write(o.message(at(0, "10:00:00"), "a@customer.test"))
+        told = o.collect(check=1).stderr
+        assert "nowhere.log" in told and o.counts() == [("a", "1")], told
+        assert o.psql("select read_to < now() - interval '30 years' from log_position") == "t"  # not that far
+        assert "no such" in o.observe("collect", "--print", "/nowhere", check=78).stderr.lower()
+        assert "no command" in o.observe("fly", check=64).stderr
+        assert "no time" in o.observe("collect", "--now", "yesterday", check=64).stderr
+        assert o.observe("create", "--force", role="rollcall_sync", check=64)
+        o.set(database="host=/nowhere dbname=x")
+        assert run(BUILD / "bin/rollcall-observe", "-c", o.conf, "collect", check=75, env=o.environment())
+
+
+def test_rights():
+    """A gateway may add, and nothing else."""
+    with Observed() as o:
+        def refused(sql):
+            done = run("psql", "-XAtq", o.pg.dsn(o.dbname, "rollcall_observe"), "-c", sql, check=False)
+            assert done.returncode != 0 and "permission denied" in done.stderr, (sql, done.stdout, done.stderr)
+        for sql in ("select * from observation", "delete from observation", "update recipient set state = 'removed'",
+                    "insert into refusal values (1, 'a', now(), 1)", "update log_position set sequence = 7",
+                    "select * from users", "insert into changeset (mode, source, actor, program) values ('add', 'smtp', 'a', 'b')",
+                    "select observe_changeset('x')", "update domain_observation set accepts_everything = false"):
+            refused(sql)
+
+
+# ------------------------------------------------------------------ evidence
+
+def test_newest_word_wins():
+    with Observed() as o:
+        o.cli("user", "add", "on@customer.test")
+        stamp = lambda what, who="on": o.psql(f"select {what} from recipient where local_part = '{who}'")
+        o.write(o.message(at(0, "10:00:00"), "on@customer.test", "off@customer.test"))
+        o.collect()
+        assert stamp("verified_on, refused_at") == f"{at(0, '0:0:0')[:10]}|"
+        version = o.version()
+        o.write(o.message(at(0, "11:00:00"), "on@customer.test"))
+        o.collect()
+        assert o.version() == version, "the same day again is no news"
+        o.write(o.refusal(at(0, "12:00:00"), "on@customer.test") + o.refusal(at(0, "12:00:00"), "off@customer.test"))
+        o.collect()
+        assert stamp("refused_at is not null") == "t" and o.version() == version + 1
+        assert o.psql("select local_part from refusal where refused_at is not null") == "off"
+        o.write(o.message(at(0, "11:30:00"), "on@customer.test"))  # older than the refusal
+        o.collect()
+        assert stamp("refused_at is not null") == "t"
+        o.write(o.message(at(0, "13:00:00"), "on@customer.test", "off@customer.test"))
+        o.collect()
+        assert stamp("refused_at is null") == "t"
+        assert o.psql("select count(*) from refusal where refused_at is not null") == "0"
+        assert o.psql("select count(*) from changeset where mode = 'evidence'") == "3"
+
+
+def test_refusals_are_bounded():
+    with Observed() as o:
+        o.psql("""
+            select observe_add('g', array_agg(current_date), array_agg((select id from domain)), array_agg('x' || i),
+              array_agg(0), array_agg(0), array_agg(1), array_agg(1), array_agg(0), array_agg(null::timestamptz),
+              array_agg(now() + i * interval '1 millisecond')) from generate_series(1, 100200) i""")
+        assert o.psql("select count(*), min(substr(local_part, 2)::int) from refusal") == "100000|201"
+
+
+# ------------------------------------------------------------------ creation
+
+def test_day_edges():
+    with Observed() as o:
+        o.add_domain("young.test", since=0)
+        o.since("young.test", at(0, "10:00:00"))
+        clean = lambda who, *clocks: "".join(o.message(clock, who) for clock in clocks)
+        o.write("".join([
+            clean("two@customer.test", at(0, "10:00:00"), at(0, "10:00:01")),
+            clean("three@customer.test", at(0, "00:00:00"), at(0, "12:00:00"), at(0, "23:59:59")),
+            clean("early@customer.test", at(-1, "23:59:59"), at(0, "12:00:00"), at(0, "12:00:01")),
+            clean("three@young.test", at(0, "11:00:00"), at(0, "12:00:00"), at(0, "13:00:00")),
+            clean("late@customer.test", at(0, "9:00:00"), at(0, "9:00:01")),
+            clean("gone@customer.test", at(0, "9:00:00"), at(0, "9:00:01"), at(0, "9:00:02")),
+            o.refusal(at(0, "10:00:00"), "gone@customer.test"),
+            clean("postmaster@elsewhere.test", at(0, "9:00:00"), at(0, "9:00:01"), at(0, "9:00:02")),
+        ]))
+        o.collect(now=at(0, "23:59:58"))
+        o.create(now=at(1, "00:00:10"))
+        assert o.users() == [], "the log is not read past 24:00"
+        assert "waiting for gateway" in o.create(now=at(1, "02:00:00"), check=75).stderr
+        o.psql("update log_position set read_from = '2000-01-01'")
+        o.write(o.message(at(1, "00:00:00"), "late@customer.test"))
+        o.collect()
+        told = o.create("--dry-run").stdout
+        assert told == "+ three@customer.test\n", told
+        o.create()
+        assert o.users() == ["three@customer.test"], o.users()
+        changesets = o.psql("select count(*) from changeset")
+        o.create()
+        assert o.psql("select count(*) from changeset") == changesets, "the second run does nothing"
+        assert o.psql("select source, actor from changeset where mode = 'add'") == "smtp|rollcall-observe"
+        explained = o.observe("create", "--explain", "Two@customer.test", role="rollcall_sync").stdout
+        assert "1 more clean message wanted" in explained and "not on the roll" in explained, explained
+        assert "last word was no" in o.observe("create", "--explain", "gone@customer.test", role="rollcall_sync").stdout
+        assert "enough for a user" in o.observe("create", "--explain", "three@customer.test", role="rollcall_sync").stdout
+
+
+def test_threshold_and_sources():
+    with Observed() as o:
+        o.cli("domain", "set", "customer.test", "--threshold", "0")
+        o.cli("user", "add", "manual@customer.test", "off@customer.test")
+        o.cli("user", "disable", "off@customer.test")
+        o.write("".join(o.message(at(0, "10:00:00"), f"{who}@customer.test") for who in ("one", "manual", "off")))
+        o.write(o.message(at(-1, "10:00:00"), "x@customer.test"))
+        o.collect()
+        o.psql("update log_position set read_from = '2000-01-01'")
+        o.create()
+        assert o.users() == ["manual@customer.test", "one@customer.test", "x@customer.test"], o.users()
+        assert o.psql("select string_agg(distinct s.source::text, ' ') from recipient_source s join recipient r on"
+                      " r.id = s.recipient_id where r.local_part = 'manual'") == "manual"
+        # a removed user is not created again, unless by hand
+        o.cli("user", "remove", "one@customer.test")
+        o.write(o.message(at(1, "10:00:00"), "one@customer.test"))
+        o.collect(now=at(2, "00:05:00"))
+        o.create(now=at(2, "00:05:00"))
+        assert "one@customer.test" not in o.users()
+        assert "was removed" in o.observe("create", "--explain", "one@customer.test", role="rollcall_sync").stdout
+        o.set(veto_for="0s")
+        o.write(o.message(at(2, "10:00:00"), "one@customer.test"))
+        o.collect(now=at(3, "00:05:00"))
+        o.create(now=at(3, "00:05:00"))
+        assert "one@customer.test" in o.users()
+
+
+def test_missed_nights_in_order():
+    with Observed() as o:
+        for day in (-3, -2, -1, 0):
+            o.write("".join(o.message(at(day, "10:00:00"), f"day{day + 3}@customer.test") for _ in range(3)))
+        o.collect()
+        o.psql("update log_position set read_from = '2000-01-01'")
+        o.create()
+        assert len(o.users()) == 4
+        notes = o.psql("select note from changeset where mode = 'add' order by id").splitlines()
+        assert notes == [f"observed on {at(day, '0:0:0')[:10]}" for day in (-3, -2, -1, 0)], notes
+        assert o.psql("select worked_to from domain_observation") == at(0, "0:0:0")[:10]
+
+
+def test_all_gateways_are_waited_for():
+    with Observed() as o:
+        o.write("".join(o.message(at(0, "10:00:00"), "a@customer.test") for _ in range(2)))
+        other = o.dir / "logs/other.log"
+        other.write_text(o.message(at(0, "11:00:00"), "a@customer.test"))
+        o.collect()
+        second = ("-o", "gateway_name=second", "-o", f"observe_sources={other}", "-o",
+                  f"observe_directory={o.dir}/observe2")
+        o.collect(now=at(0, "20:00:00"), more=second)
+        o.psql("update log_position set read_from = '2000-01-01'")
+        o.create()
+        assert o.users() == []
+        told = o.create(now=at(1, "01:30:00"), check=75).stderr
+        assert "second" in told and "create-late" in told, told
+        assert o.create("--without", "second", "--dry-run").stdout == "+ a@customer.test\n"
+        o.collect(more=second)
+        o.create()
+        assert o.users() == ["a@customer.test"]
+
+
+def test_too_many_are_held():
+    with Observed() as o:
+        o.cli("domain", "set", "customer.test", "--threshold", "0")
+        o.write("".join(o.message(at(-1, "10:00:00"), f"first{i}@customer.test") for i in range(30)))
+        o.write("".join(o.message(at(0, "10:00:00"), f"second{i}@customer.test") for i in range(26)))
+        o.collect()
+        o.psql("update log_position set read_from = '2000-01-01'")
+        told = o.create().stderr
+        assert len(o.users()) == 30 and "would add 26 users" in told, (len(o.users()), told)
+        assert "held" not in o.create().stderr, "it is told once"
+        assert "would add 26" in o.observe("status", role="rollcall_sync").stdout
+        o.create("--domain", "customer.test", "--force")
+        assert len(o.users()) == 56
+        assert "held" not in o.observe("status", role="rollcall_sync").stdout
+
+
+def test_late_bouncers_are_frozen():
+    with Observed() as o:
+        late = o.message(at(0, "11:00:00"), "x@customer.test", status="bounced", dsn="5.1.1",
+                         reply=f"host {HOP[:-3]} said: 550 5.1.1 unknown (in reply to end of DATA command)")
+        o.write("".join(o.message(at(0, "10:00:00"), "a@customer.test") for _ in range(3)))
+        o.write(o.message(at(0, "10:30:00"), "x@customer.test", status="deliverable", dsn="2.1.5",
+                          sender="double-bounce@gw") + late)
+        o.collect()
+        o.psql("update log_position set read_from = '2000-01-01'")
+        told = o.create().stderr
+        assert o.users() == [] and "then says it does not have" in told, told
+
+
+def test_retired():
+    with Observed() as o:
+        o.cli("user", "add", "byhand@customer.test")
+        for who in ("dead", "alive", "once", "byhand"):
+            o.write("".join(o.message(at(0, "10:00:00"), f"{who}@customer.test") for _ in range(3)))
+        for i in range(20):
+            o.write("".join(o.message(at(0, "10:00:00"), f"other{i}@customer.test") for _ in range(3)))
+        o.collect()
+        o.psql("update log_position set read_from = '2000-01-01'")
+        o.create()
+        assert len(o.users()) == 24
+        day = lambda d, *who: "".join(o.refusal(at(d, "12:00:00"), f"{name}@customer.test") for name in who)
+        o.write(day(1, "dead", "alive", "once", "byhand") + o.message(at(1, "13:00:00"), "alive@customer.test"))
+        o.collect(now=at(2, "00:05:00"))
+        o.create(now=at(2, "00:05:00"))
+        assert o.users("retired") == []
+        o.write(day(2, "dead", "alive", "byhand"))
+        o.collect(now=at(3, "00:05:00"))
+        assert o.create("--dry-run", now=at(3, "00:05:00")).stdout == "- dead@customer.test\n"
+        o.create(now=at(3, "00:05:00"))
+        assert o.users("retired") == ["dead@customer.test"], o.users("retired")
+        assert o.psql("select mode, changed from changeset order by id desc limit 1") == "retire|1"
+        # the mailbox is back
+        o.write("".join(o.message(at(3, "10:00:00"), "dead@customer.test") for _ in range(3)))
+        o.collect(now=at(4, "00:05:00"))
+        o.create(now=at(4, "00:05:00"))
+        assert "dead@customer.test" in o.users() and o.users("retired") == []
+        # a server that says so of everybody is not believed
+        everybody = [user.split("@")[0] for user in o.users() if user.startswith("other")]
+        o.write(day(4, *everybody) + day(5, *everybody))
+        o.collect(now=at(6, "00:05:00"))
+        told = o.create(now=at(6, "00:05:00")).stderr
+        assert "would retire" in told and o.users("retired") == [], told
+
+
+# ------------------------------------------------------------------ real Postfix
+
+def without_policy(gateway, instead):
+    """Has the gateway ask nobody, or Postfix's own verification."""
+    path = gateway.etc / "main.cf"
+    path.write_text(re.sub(r"(?<=reject_unauth_destination,\n)    check_policy_service .*", f"    {instead}",
+                           path.read_text()))
+
+
+@contextlib.contextmanager
+def scene(mailboxes, main="", policyd=True, instead="permit", customer_main="", **settings):
+    """A gateway whose log is collected, a customer's server, and the daemon (or `instead`) between them."""
+    with Postfix.customer(mailboxes, customer_main) as customer, \
+            Postfix.gateway({"c.test": customer.port}, start=False, main=f"""\
+unverified_recipient_reject_reason = User unknown
+default_transport = error:5.0.0 nothing leaves this machine
+address_verify_map = lmdb:$data_directory/verify_cache
+{main}""") as gateway, Rollcall(shared_postgresql(), socket_path=gateway.policy_socket, policy_socket_mode="0666") as roll:
+        if not policyd:
+            without_policy(gateway, instead)
+        gateway.start()
+        roll.__class__ = Observed
+        roll.set(**{"observe_sources": gateway.log, "observe_directory": roll.dir / "observe",
+                    "inside_networks": "192.0.2.0/24", "postfix_config_directory": gateway.etc,
+                    "catch_all_probe": "no", **settings})
+        roll.cli("customer", "add", "Test")
+        roll.cli("domain", "add", "c.test", "--customer", "Test", "--relay-check", "smtp", "--next-hop",
+                 f"[127.0.0.1]:{customer.port}")
+        if policyd:
+            roll.policyd(as_root=True)
+            roll.followed()
+        yield customer, gateway, roll
+
+
+def collected(roll, want, columns="accepted, deliverable, refused"):
+    """Collects until the counts are those wanted: the last line of a log may take a moment."""
+    def look():
+        roll.observe("collect")
+        got = roll.counts(columns)
+        assert got == want, got
+        return True
+    eventually(look, 30, f"counts {want}", every=0.2)
+
+
+def deliver(gateway, recipient, **more):
+    dialogue = smtp(gateway.port, recipient, body="Subject: x\r\n\r\nhello\r\n", **more)
+    return dialogue.data[0] if dialogue.data else dialogue.replies[0][0]
+
+
+def probes(customer):
+    return len(re.findall(r"from=<double-bounce@|status=deliverable", customer.log.read_text()))
+
+
+def test_from_probe_to_user():
+    """Probe yes and no, three mails, the run, the user; no probe for the next mail, nor when the server is away."""
+    with scene(["alice@c.test", "bob@c.test"], main="address_verify_positive_refresh_time = 1s\n") as (customer, gateway, roll):
+        roll.observe("collect")
+        assert rcpt(gateway.port, "nobody@c.test").startswith("550 5.1.1")
+        for _ in range(3):
+            assert deliver(gateway, "alice@c.test") == 250
+        assert deliver(gateway, "bob@c.test") == 250
+        collected(roll, [("alice", "3", "4", "0"), ("bob", "1", "2", "0"), ("nobody", "0", "0", "1")])
+        roll.psql("update domain_observation set since = '2000-01-01'; update log_position set read_from = '2000-01-01'")
+        tomorrow = at(2, "00:10:00")
+        assert roll.observe("collect", "--now", tomorrow)
+        roll.create(now=tomorrow)
+        assert roll.users() == ["alice@c.test"], roll.users()
+        roll.followed()
+        # she was accepted today: no question is asked about her any more
+        roll.observe("collect")
+        asked = gateway.log.read_text().count("from=<double-bounce@")
+        customer.stop()
+        assert deliver(gateway, "alice@c.test") == 250, "her mail queues while the server is away"
+        assert gateway.log.read_text().count("from=<double-bounce@") == asked, "no probe"
+        eventually(lambda: "alice@c.test" in gateway.postqueue(), 10, "the queued message")
+        customer.start()
+
+
+def test_mailbox_deleted_is_retired():
+    with scene(["alice@c.test", "bob@c.test"], policyd=False) as (customer, gateway, roll):
+        roll.cli("user", "add", "bob@c.test")
+        roll.psql("update domain_observation set since = '2000-01-01'")
+        main_cf = customer.etc / "main.cf"
+        for _ in range(3):
+            deliver(gateway, "alice@c.test")
+        assert "250" in rcpt(gateway.port, "alice@c.test")
+        collected(roll, [("alice", "3", "3", "0")])
+        roll.psql("update log_position set read_from = '2000-01-01'")
+        roll.observe("collect", "--now", at(2, "00:05:00"))
+        roll.create(now=at(2, "00:05:00"))
+        assert "alice@c.test" in roll.users()
+        main_cf.write_text(main_cf.read_text().replace("{ alice@c.test = alice@c.test/ }, ", ""))
+        customer.reload()
+        eventually(lambda: rcpt(customer.port, "alice@c.test").startswith("550"), 10, "her mailbox to be gone")
+        deliver(gateway, "alice@c.test")
+        collected(roll, [("alice", "3", "3", "1")])
+        # the same refusal in the days that follow
+        lines = [l for l in gateway.log.read_text().splitlines() if "status=bounced" in l and "alice@c.test" in l]
+        queue_id = re.search(r": (\w+): to=", lines[-1])[1]
+        later = [l for l in gateway.log.read_text().splitlines() if queue_id in l]
+        for day in (2, 3):
+            stamp = (DAY + datetime.timedelta(days=day)).strftime("%b %e 12:00:00")
+            text = "".join(stamp + l[15:].replace(queue_id, f"{day}ABCDEF01") + "\n" for l in later)
+            roll.observe("collect", "--now", at(day, "13:00:00"), "-", input=text)
+            roll.observe("collect", "--now", at(day + 1, "00:05:00"))
+            roll.create(now=at(day + 1, "00:05:00"))
+        assert roll.users("retired") == ["alice@c.test"], roll.users("retired")
+        assert roll.users() == ["bob@c.test"]
+
+
+def test_hostile_mail():
+    """Senders, recipients, HELOs and headers that look like deliveries."""
+    with scene(["bob@c.test"], policyd=False, main="header_checks = regexp:{ {/^X-Note:/ INFO} }\n") as (customer, gateway, roll):
+        fake = f"victim@c.test>, relay=127.0.0.1[127.0.0.1]:{customer.port}, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 ok)"
+        hostile = [
+            dict(sender=f'"> to=<{fake}"@b.test', rcpt="bob@c.test"),
+            dict(sender="a@b.test", rcpt=f'"{fake}"@c.test'),
+            dict(sender="a@b.test", rcpt="bob@c.test", helo=f"x: A1B2C3D4E5: to=<{fake}"),
+            dict(sender="a@b.test", rcpt="nobody@c.test", helo="y status=sent (250 ok)"),
+            dict(sender="a@b.test", rcpt="bob@c.test", header=f"X-Note: A1B2C3D4E5: to=<{fake}"),
+            dict(sender="a@b.test", rcpt="bob@c.test", header=f"Message-ID: <x@y>: to=<{fake}"),
+        ]
+        import smtplib
+        for mail in hostile:
+            with contextlib.closing(smtplib.SMTP("127.0.0.1", gateway.port, timeout=30)) as client:
+                client.docmd("EHLO", mail.get("helo", "client.test"))
+                client.docmd("MAIL", f"FROM:<{mail['sender']}>")
+                if client.docmd("RCPT", f"TO:<{mail['rcpt']}>")[0] == 250:
+                    client.data(mail.get("header", "X-A: b") + "\r\n\r\nhello\r\n")
+        eventually(lambda: gateway.log.read_text().count("removed") >= 6, 20, "the queue to be empty")
+        roll.observe("collect")
+        eventually(lambda: roll.observe("collect") and roll.counts("accepted, deliverable", "local_part = 'bob'") ==
+                   [("bob", "4", "4")], 20, "bob's mail")
+        assert roll.counts("accepted, deliverable", "local_part like '%victim%'") == []
+        assert roll.counts("accepted", "accepted > 0") == [("bob", "4")], roll.counts()
+
+
+def test_rotated_by_postfix():
+    """postfix logrotate compresses at once."""
+    with scene(["bob@c.test"], policyd=False) as (customer, gateway, roll):
+        deliver(gateway, "bob@c.test")
+        collected(roll, [("bob", "1", "1", "0")])
+        deliver(gateway, "bob@c.test")
+        eventually(lambda: gateway.log.read_text().count(": removed") >= 2, 20, "both deliveries in the log")
+        run("postfix", "-c", gateway.etc, "logrotate")
+        eventually(lambda: list(gateway.dir.glob("mail.log.*.gz")), 10, "the rotated log")
+        deliver(gateway, "bob@c.test")
+        collected(roll, [("bob", "3", "3", "0")])
+
+
+def test_catch_all_is_found():
+    with scene(["bob@c.test"], policyd=False, catch_all_probe="yes",
+               customer_main="local_recipient_maps =\n") as (customer, gateway, roll):
+        roll.psql("update domain_observation set since = '2000-01-01'")
+        held = lambda: roll.psql("select accepts_everything, probe_answered_at is not null from domain_observation")
+        for _ in range(3):
+            deliver(gateway, "bob@c.test")
+        roll.observe("collect")
+        eventually(lambda: roll.observe("collect") and held() == "f|t", 20, "the answer no")
+        main_cf = customer.etc / "main.cf"
+        main_cf.write_text(main_cf.read_text().replace("{ bob@c.test = bob@c.test/ }",
+                                                       "{ bob@c.test = bob@c.test/ }, { @c.test = all/ }"))
+        customer.reload()
+        eventually(lambda: rcpt(customer.port, "whoever@c.test").startswith("250"), 10, "the catch-all")
+        roll.psql("update domain_observation set probe_at = '2000-01-01'")
+        roll.observe("collect")
+        eventually(lambda: roll.observe("collect") and held() == "t|t", 20, "the answer yes")
+        assert roll.counts("accepted", "local_part like 'rollcall-probe%'") == []
+        roll.psql("update log_position set read_from = '2000-01-01'")
+        roll.observe("collect", "--now", at(2, "00:05:00"), more=("-o", "catch_all_probe=no"))
+        told = roll.create(now=at(2, "00:05:00")).stderr
+        assert roll.users() == [] and "accepts everything" in told, told
+        assert "accepts everything" in roll.observe("status", role="rollcall_sync").stdout
+
+
+if __name__ == "__main__":
+    main()
