@@ -203,6 +203,31 @@ create function observe_probes_due(most integer, every interval, at timestamptz)
     returning d.name, o.probe
 $$;
 
+-- Forgets what the server said no to: one recipient's (`local`), or all of the domain's. Returns how many.
+create function observe_forget(by text, of integer, local text) returns bigint
+  language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+  changeset bigint;
+  gone bigint;
+  more bigint;
+begin
+  if not exists (select from refusal f where f.domain_id = of and f.refused_at is not null
+      and (local is null or f.local_part = local))
+    and not exists (select from recipient r where r.domain_id = of and r.refused_at is not null
+      and (local is null or r.local_part = local) and r.state = 'active')
+  then
+    return 0;
+  end if;
+  changeset := observe_changeset(by);
+  update refusal set refused_at = null, changed_by = changeset
+    where domain_id = of and refused_at is not null and (local is null or local_part = local);
+  get diagnostics gone = row_count;
+  update recipient set refused_at = null, changed_by = changeset
+    where domain_id = of and refused_at is not null and (local is null or local_part = local) and state = 'active';
+  get diagnostics more = row_count;
+  return gone + more;
+end $$;
+
 -- Notes of a domain's recipients what their server said on a day when they were not on the roll yet.
 create function observe_verify(by text, of integer, on_day date) returns void
   language plpgsql security definer set search_path = public, pg_temp as $$
@@ -223,5 +248,5 @@ end $$;
 revoke execute on function
   observe_position(text, bigint, timestamptz, timestamptz, jsonb), observe_changeset(text),
   observe_add(text, date[], integer[], text[], integer[], integer[], integer[], integer[], integer[], timestamptz[],
-    timestamptz[]), observe_probes_due(integer, interval, timestamptz),
+    timestamptz[]), observe_probes_due(integer, interval, timestamptz), observe_forget(text, integer, text),
   observe_verify(text, integer, date) from public;

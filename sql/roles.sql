@@ -52,7 +52,7 @@ grant insert on audit to rollcall_sync;
 grant select on domain, schema_version, log_position to rollcall_observe;
 grant execute on function observe_position(text, bigint, timestamptz, timestamptz, jsonb), observe_add(text, date[], integer[],
   text[], integer[], integer[], integer[], integer[], integer[], timestamptz[], timestamptz[]),
-  observe_probes_due(integer, interval, timestamptz) to rollcall_observe;
+  observe_probes_due(integer, interval, timestamptz), observe_forget(text, integer, text) to rollcall_observe;
 -- followed and shown
 grant select on refusal to rollcall_policyd;
 grant select on observation, refusal, log_position, domain_observation to rollcall_sync, rollcall_admin;

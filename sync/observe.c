@@ -2,7 +2,7 @@
  * rollcall-observe - users from what the customers' servers accept
  *
  * Here: the command line and what is printed. collect.c reads logs (on each gateway), create.c adds
- * and retires users (centrally).
+ * and retires users (centrally), flush.c takes stale answers out of Postfix's cache.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -19,6 +19,7 @@
 #include "lib/secret.h"
 #include "sync/collect.h"
 #include "sync/create.h"
+#include "sync/flush.h"
 #include "sync/stamp.h"
 
 static const char program[] = "rollcall-observe";
@@ -28,7 +29,7 @@ struct observe {
     struct conf_set conf;
     const struct command *command;
     int64_t now_us;
-    bool print, history, dry_run, force;
+    bool print, history, dry_run, force, reload;
     const char *day, *domain, *explain;
     const char *without[CREATE_WITHOUT_MOST];
     size_t without_count;
@@ -102,7 +103,7 @@ static bool run_collect(struct observe *o, struct err *err)
     return report.trouble[0] == '\0' || err_set(err, ERR_OTHER, "%s", report.trouble);
 }
 
-/* ---- create, status ---- */
+/* ---- create, status, flush ---- */
 
 static bool create_options(struct observe *o, struct create_options *options, struct err *err)
 {
@@ -151,6 +152,17 @@ static bool run_status(struct observe *o, struct err *err)
     return create_options(o, &options, err) && create_status(&options, err);
 }
 
+static bool run_flush(struct observe *o, struct err *err)
+{
+    if (o->argument_count != 1)
+        return err_set(err, ERR_USAGE, "flush: one address or domain");
+    return flush_run(&(struct flush_options){.conf = &o->conf.value,
+                                             .gateway = gateway_name(&o->conf.value),
+                                             .target = o->arguments[0],
+                                             .reload = o->reload},
+                     err);
+}
+
 /* ---- command line ---- */
 
 static const struct command commands[] = {
@@ -161,6 +173,8 @@ static const struct command commands[] = {
     {"create", "--explain ADDRESS", "the evidence about an address, and what is missing",
      run_create},
     {"status", "", "how far gateways and domains are, and what is held", run_status},
+    {"flush", "[--reload] ADDRESS|DOMAIN",
+     "forgets that the customer's server said no, in PostgreSQL and in Postfix's cache", run_flush},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -187,6 +201,7 @@ enum {
     OPTION_EXPLAIN,
     OPTION_FORCE,
     OPTION_WITHOUT,
+    OPTION_RELOAD,
     OPTION_VERSION,
     OPTION_HELP,
 };
@@ -254,6 +269,9 @@ static bool take_option(struct observe *o, int option, struct err *err)
         return true;
     case OPTION_WITHOUT:
         return take_without(o, optarg, err);
+    case OPTION_RELOAD:
+        o->reload = true;
+        return true;
     case OPTION_VERSION:
         puts("rollcall-observe " ROLLCALL_VERSION);
         return false;
@@ -285,6 +303,7 @@ static bool parse_arguments(struct observe *o, int argc, char **argv, struct err
                                           {"explain", required_argument, NULL, OPTION_EXPLAIN},
                                           {"force", no_argument, NULL, OPTION_FORCE},
                                           {"without", required_argument, NULL, OPTION_WITHOUT},
+                                          {"reload", no_argument, NULL, OPTION_RELOAD},
                                           {"version", no_argument, NULL, OPTION_VERSION},
                                           {"help", no_argument, NULL, OPTION_HELP},
                                           {0}};

@@ -707,5 +707,33 @@ def test_catch_all_is_found():
         assert "accepts everything" in roll.observe("status", role="rollcall_sync").stdout
 
 
+def test_flush():
+    """A mailbox that was refused and is there now, with an lmdb cache and with a locked btree."""
+    with scene(["bob@c.test"], policyd=False, instead="reject_unverified_recipient") as (customer, gateway, roll):
+        assert rcpt(gateway.port, "new@c.test").startswith("550")
+        eventually(lambda: roll.observe("collect") and roll.psql("select count(*) from refusal where refused_at is not null")
+                   == "1", 20, "the refusal")
+        main_cf = customer.etc / "main.cf"
+        main_cf.write_text(main_cf.read_text().replace("{ bob@c.test = bob@c.test/ }",
+                                                       "{ bob@c.test = bob@c.test/ }, { new@c.test = new@c.test/ }"))
+        customer.reload()
+        eventually(lambda: rcpt(customer.port, "new@c.test").startswith("250"), 10, "the mailbox")
+        assert rcpt(gateway.port, "new@c.test").startswith("550"), "Postfix remembers"
+        told = roll.observe("flush", "New@c.test").stdout
+        assert "1 refusal forgotten" in told and "lmdb:" in told, told
+        told = roll.observe("flush", "c.test").stdout
+        assert "negative answer" in told, told
+        eventually(lambda: rcpt(gateway.port, "new@c.test").startswith("250"), 15, "new@ to be accepted")
+        assert roll.psql("select count(*) from refusal where refused_at is not null") == "0"
+        gateway_cf = gateway.etc / "main.cf"
+        gateway_cf.write_text(gateway_cf.read_text().replace("lmdb:", "btree:"))
+        gateway.reload()
+        assert rcpt(gateway.port, "other@c.test").startswith("550")
+        told = roll.observe("flush", "other@c.test", check=75).stderr
+        assert "--reload" in told and "verify(8)" in told, told
+        assert "has forgotten it" in roll.observe("flush", "--reload", "other@c.test").stdout
+        assert "not served" in roll.observe("flush", "foreign.test", check=65).stderr
+
+
 if __name__ == "__main__":
     main()
