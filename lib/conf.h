@@ -83,10 +83,29 @@ struct conf {
     char *ldap_denied_networks;
     char *ldap_metrics_file;
     char *secret_key_file;
+    /* mails to users */
+    char *panel_url;
+    char *link_key_file;
+    int64_t link_life;
+    int64_t token_life;
+    int64_t password_mail; /* enum conf_password_mail */
+    int64_t password_requests_address;
+    int64_t password_requests_client;
+    char *mail_from;
+    char *mail_server;
+    int64_t mail_connections;
+    int64_t mail_timeout;
+    int64_t mail_give_up;
+    int64_t mail_keep;
+    char *report_zone;
+    int64_t report_language; /* enum conf_language */
 };
 
 enum conf_log_answers { LOG_ANSWERS_NONE, LOG_ANSWERS_REFUSED, LOG_ANSWERS_ALL };
 enum conf_log_to { LOG_TO_STDERR, LOG_TO_SYSLOG };
+enum conf_password_mail { PASSWORD_MAIL_LINK, PASSWORD_MAIL_PASSWORD };
+/* In the order of text_languages (text.h). */
+enum conf_language { LANGUAGE_EN, LANGUAGE_DE, LANGUAGE_FR, LANGUAGE_ES };
 enum conf_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 enum conf_type { CONF_TEXT, CONF_NUMBER, CONF_MODE, CONF_BOOL, CONF_TIME, CONF_SIZE, CONF_CHOICE };

@@ -1,6 +1,8 @@
 /* conf_table - every setting there is: name, type, default, bounds, meaning. See conf.h */
 #include <stddef.h>
+#include <string.h>
 
+#include "addr.h"
 #include "clock.h"
 #include "conf.h"
 #include "network.h"
@@ -15,6 +17,9 @@ static const char *const answers[] = {"none", "refused", "all", NULL};
 static const char *const log_to[] = {"stderr", "syslog", NULL};
 static const char *const log_format[] = {"text", "json", NULL};
 static const char *const log_level[] = {"debug", "info", "warning", "error", NULL};
+
+static const char *const password_mail[] = {"link", "password", NULL};
+static const char *const languages[] = {"en", "de", "fr", "es", NULL};
 
 static bool check_listen(const char *value, struct err *err)
 {
@@ -46,6 +51,36 @@ static bool check_reply(const char *value, struct err *err)
 static bool check_path_or_none(const char *value, struct err *err)
 {
     return value[0] == '\0' || check_absolute(value, err);
+}
+
+/* Stands in mails as it is: nothing that would have to be escaped there. */
+static bool check_url(const char *value, struct err *err)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:[]";
+    const char *host = strncmp(value, "https://", 8) == 0  ? value + 8
+                       : strncmp(value, "http://", 7) == 0 ? value + 7
+                                                           : NULL;
+
+    if (value[0] == '\0')
+        return true;
+    return (host != NULL && host[0] != '\0' && host[strspn(host, plain)] == '\0' &&
+            host[strlen(host) - 1] != '/') ||
+           err_set(err, ERR_CONFIG, "'%s' is not like https://panel.example.com", value);
+}
+
+static bool check_mail_address(const char *value, struct err *err)
+{
+    struct addr addr;
+
+    return value[0] == '\0' || addr_parse(span_text(value), false, &addr, err);
+}
+
+static bool check_server(const char *value, struct err *err)
+{
+    struct conf_address address;
+
+    return conf_parse_address(span_text(value), &address, err);
 }
 
 static bool check_networks(const char *value, struct err *err)
@@ -220,6 +255,45 @@ const struct conf_row conf_rows[] = {
         false,
         "The key that seals passwords kept in PostgreSQL; made when the first one is set. Keep a "
         "copy of it where no database dump is kept."),
+    ROW(CONF_TEXT, panel_url, "", 0, 512, NULL, check_url, false,
+        "Where users reach the panel, such as https://panel.example.com (with the port, if it is "
+        "another than the usual one): the links of reports and mails begin so. Empty: reports have "
+        "no links, and no password mails are sent."),
+    ROW(CONF_TEXT, link_key_file, "/etc/rollcall/link.key", 1, 1024, NULL, check_absolute, false,
+        "The key that signs the links of reports; made when the first report is. The panel reads "
+        "the same file. With another key all links of earlier reports are void."),
+    ROW(CONF_TIME, link_life, "30d", HOUR, 365 * DAY, NULL, NULL, false,
+        "How long a report's links work."),
+    ROW(CONF_TIME, token_life, "24h", 10 * MINUTE, 30 * DAY, NULL, NULL, false,
+        "How long the links of confirmation and password mails work; they work once."),
+    ROW(CONF_CHOICE, password_mail, "link", 0, 0, password_mail, NULL, false,
+        "What a password mail brings: link (to set one's own password), or password (a generated "
+        "one, which must be changed at the first sign-in)."),
+    ROW(CONF_NUMBER, password_requests_address, "5", 1, 1000, NULL, NULL, false,
+        "How many confirmation and password mails may be asked for one address within an hour."),
+    ROW(CONF_NUMBER, password_requests_client, "30", 1, 100000, NULL, NULL, false,
+        "The same for one client: an IPv4 address, or an IPv6 network of 64 bits."),
+    ROW(CONF_TEXT, mail_from, "", 0, 320, NULL, check_mail_address, false,
+        "The sender of reports and password mails; empty: rollcall@ and the host name. Bounces go "
+        "there too."),
+    ROW(CONF_TEXT, mail_server, "inet:127.0.0.1:25", 1, 512, NULL, check_server, false,
+        "The SMTP server that takes them, inet:host:port or unix:/path. It must not filter them: a "
+        "report quotes the subjects of spam."),
+    ROW(CONF_NUMBER, mail_connections, "4", 1, 50, NULL, NULL, false,
+        "How many connections rollcall-report opens to it."),
+    ROW(CONF_TIME, mail_timeout, "5m", S, HOUR, NULL, NULL, false,
+        "How long it may take over each answer (RFC 5321 section 4.5.3.2)."),
+    ROW(CONF_TIME, mail_give_up, "5d", MINUTE, 30 * DAY, NULL, NULL, false,
+        "How long a mail that it does not take is tried again. What is given up, or refused for "
+        "good, is shown by 'rollcall status'; the messages of such a report come with the next "
+        "one."),
+    ROW(CONF_TIME, mail_keep, "30d", HOUR, 3650 * DAY, NULL, NULL, false,
+        "How long it is remembered which mails were sent or given up, without what stood in them."),
+    ROW(CONF_TEXT, report_zone, "UTC", 1, 64, NULL, NULL, false,
+        "The time zone of reports where none is set for the customer, domain or user, such as "
+        "Europe/Berlin."),
+    ROW(CONF_CHOICE, report_language, "en", 0, 0, languages, NULL, false,
+        "Their language, likewise: en, de, fr, es."),
 };
 
 const size_t conf_row_count = sizeof conf_rows / sizeof conf_rows[0];

@@ -15,7 +15,7 @@ _Static_assert(crypto_shorthash_KEYBYTES == SECRET_HASH_KEY && crypto_shorthash_
 _Static_assert(crypto_secretbox_KEYBYTES == SECRET_KEY, "XSalsa20-Poly1305");
 
 enum { SEAL_VERSION = 1, KEY_DIGITS = 2 * SECRET_KEY };
-#define CREDENTIAL "rollcall-secret.key"
+#define CREDENTIAL "rollcall-" /* and the key's file name */
 
 void secret_init(void)
 {
@@ -128,7 +128,10 @@ static bool key_read(int fd, const char *path, uint8_t key[SECRET_KEY], struct e
 bool secret_key_load(const char *path, bool create, uint8_t key[SECRET_KEY], struct err *err)
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
-    STR_AUTO credential = directory != NULL ? mem_printf("%s/" CREDENTIAL, directory) : NULL;
+    const char *slash = strrchr(path, '/');
+    STR_AUTO credential = directory != NULL ? mem_printf("%s/" CREDENTIAL "%s", directory,
+                                                         slash != NULL ? slash + 1 : path)
+                                            : NULL;
     int fd = credential != NULL ? open(credential, O_RDONLY | O_CLOEXEC) : -1;
 
     if (fd < 0)
@@ -139,20 +142,56 @@ bool secret_key_load(const char *path, bool create, uint8_t key[SECRET_KEY], str
         fd = open(path, O_RDONLY | O_CLOEXEC);
     }
     if (fd < 0)
-        return err_set(err, ERR_CONFIG, "%s: cannot read the key that opens passwords: %s", path,
-                       strerror(errno));
+        return err_set(err, ERR_CONFIG, "%s: cannot read the key: %s", path, strerror(errno));
     bool fine = key_read(fd, path, key, err);
     close(fd);
     return fine;
 }
 
-/* ---- sealing: one byte of version, the nonce, the box ---- */
+/* ---- signing, and bytes as text ---- */
 
 static void key_for(uint8_t own[SECRET_KEY], const char *context, const uint8_t key[SECRET_KEY])
 {
     crypto_generichash(own, SECRET_KEY, (const unsigned char *)context, strlen(context), key,
                        SECRET_KEY);
 }
+
+void secret_sign(const void *data, size_t len, const char *context, const uint8_t key[SECRET_KEY],
+                 uint8_t out[SECRET_SIGNATURE])
+{
+    uint8_t own[SECRET_KEY];
+
+    key_for(own, context, key);
+    crypto_generichash(out, SECRET_SIGNATURE, data, len, own, sizeof own);
+    secret_forget(own, sizeof own);
+}
+
+bool secret_same(const void *a, const void *b, size_t len)
+{
+    return sodium_memcmp(a, b, len) == 0;
+}
+
+void secret_to_text(const void *data, size_t len, char *out, size_t room)
+{
+    sodium_bin2base64(out, room, data, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+bool secret_from_text(struct span text, void *out, size_t len)
+{
+    char again[128];
+    size_t made = 0;
+
+    /* libsodium 1.0.18 takes octets above 127 for '_': only what is written the same way is it */
+    if (text.len != (len * 4 + 2) / 3 || text.len >= sizeof again ||
+        sodium_base642bin(out, len, text.at, text.len, NULL, &made, NULL,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+        made != len)
+        return false;
+    secret_to_text(out, len, again, sizeof again);
+    return memcmp(again, text.at, text.len) == 0;
+}
+
+/* ---- sealing: one byte of version, the nonce, the box ---- */
 
 void secret_seal(struct buf *out, struct span plain, const char *context,
                  const uint8_t key[SECRET_KEY])

@@ -11,7 +11,7 @@
 #include "err.h"
 #include "str.h"
 
-enum { SECRET_HASH_KEY = 16, SECRET_KEY = 32, SECRET_DIGEST = 32 };
+enum { SECRET_HASH_KEY = 16, SECRET_KEY = 32, SECRET_DIGEST = 32, SECRET_SIGNATURE = 16 };
 
 /* Must be called once before the others. */
 void secret_init(void);
@@ -27,11 +27,21 @@ struct secret_digesting *secret_digest_begin(void);
 void secret_digest_add(struct secret_digesting *digesting, const void *data, size_t len);
 void secret_digest_end(struct secret_digesting **digesting, uint8_t out[SECRET_DIGEST]);
 
+/* 16 bytes that only who has the key can make for these data and this context. */
+void secret_sign(const void *data, size_t len, const char *context, const uint8_t key[SECRET_KEY],
+                 uint8_t out[SECRET_SIGNATURE]);
+/* Compares in the same time whatever differs. */
+bool secret_same(const void *a, const void *b, size_t len) MUST_CHECK;
+/* Base 64 for URLs without padding (RFC 4648 section 5): (len * 4 + 2) / 3 characters and a NUL. */
+void secret_to_text(const void *data, size_t len, char *out, size_t room);
+/* True when it is `len` bytes, exactly, written as above; at most 90. */
+bool secret_from_text(struct span text, void *out, size_t len) MUST_CHECK;
+
 /*
- * The key that seals passwords: 32 random bytes as hexadecimal digits in a file that only its owner
- * (or, by its group bits, a service's group) may read. With `create` an absent one is made, mode
- * 0600. A key that others may read is refused. Where systemd hands over a credential
- * "rollcall-secret.key" (LoadCredential=), that is the key.
+ * A key, as the one that seals passwords: 32 random bytes as hexadecimal digits in a file that only
+ * its owner (or, by its group bits, a service's group) may read. With `create` an absent one is
+ * made, mode 0600. A key that others may read is refused. Where systemd hands over a credential of
+ * the file's name (LoadCredential=rollcall-secret.key:… for …/secret.key), that is the key.
  */
 bool secret_key_load(const char *path, bool create, uint8_t key[SECRET_KEY],
                      struct err *err) MUST_CHECK;
