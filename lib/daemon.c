@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -23,16 +24,16 @@ int daemon_activated_sockets(void)
     return count > 0 ? count : 0;
 }
 
-bool daemon_drop_root(const char *user, struct err *err)
+bool daemon_drop_root(const char *setting, const char *user, struct err *err)
 {
     if (geteuid() != 0)
         return true;
     struct passwd *entry = getpwnam(user);
     if (entry == NULL)
         return err_set(err, ERR_CONFIG,
-                       "policy_user: there is no user '%s'; make one ('adduser --system --group "
+                       "%s: there is no user '%s'; make one ('adduser --system --group "
                        "%s') or name another",
-                       user, user);
+                       setting, user, user);
     if (entry->pw_uid == 0)
         return true; /* asked for explicitly: containers with one user */
     if (initgroups(user, entry->pw_gid) != 0 || setgid(entry->pw_gid) != 0 ||
@@ -85,4 +86,25 @@ void daemon_open_log(const char *program, const struct conf *conf)
         .json = conf->log_format == LOG_FORMAT_JSON,
         .least = (enum log_level)conf->log_level,
     });
+}
+
+bool daemon_override(struct daemon_options *options, const char *text, struct err *err)
+{
+    const size_t room = sizeof options->overrides / sizeof options->overrides[0];
+
+    if (options->override_count == room)
+        return err_set(err, ERR_USAGE, "more than %zu times -o", room);
+    options->overrides[options->override_count++] = text;
+    return true;
+}
+
+const char *daemon_gateway_name(const struct conf *conf)
+{
+    static char host[256];
+
+    if (conf->gateway_name[0] != '\0')
+        return conf->gateway_name;
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
+        snprintf(host, sizeof host, "gateway");
+    return host;
 }

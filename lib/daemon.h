@@ -20,11 +20,8 @@ void daemon_notify(const char *state);
 /* Sockets handed over by systemd: how many; the first is descriptor 3. */
 int daemon_activated_sockets(void);
 
-/*
- * Becomes `user` with its groups when run as root; else does nothing. *user_id and *group_id (may
- * be NULL) tell whom.
- */
-bool daemon_drop_root(const char *user, struct err *err) MUST_CHECK;
+/* Becomes `user` (named by that setting) with its groups when run as root; else does nothing. */
+bool daemon_drop_root(const char *setting, const char *user, struct err *err) MUST_CHECK;
 /* user or user:group to ids; -1 where not given. */
 bool daemon_owner_ids(const char *owner, uid_t *user, gid_t *group, struct err *err) MUST_CHECK;
 /* Raises the soft limit of open files to the hard one; returns it. */
@@ -39,5 +36,9 @@ struct daemon_options {
     const char *overrides[64]; /* -o */
     size_t override_count;
 };
+bool daemon_override(struct daemon_options *options, const char *text, struct err *err) MUST_CHECK;
+
+/* The setting gateway_name, or the host's name. */
+const char *daemon_gateway_name(const struct conf *conf);
 
 #endif

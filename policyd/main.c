@@ -18,6 +18,7 @@
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/daemon.h"
+#include "lib/listen.h"
 #include "lib/log.h"
 #include "lib/secret.h"
 #include "policyd/follower.h"
@@ -28,10 +29,6 @@
 #include "policyd/server.h"
 #include "policyd/settings.h"
 
-enum {
-    LISTENERS_MOST = 64,
-    FIRST_ACTIVATED = 3, /* sd_listen_fds(3) */
-};
 static const int64_t STOP_GRACE = 2 * CLOCK_SECOND;
 
 struct program {
@@ -39,9 +36,7 @@ struct program {
     struct conf_set conf;
     bool check;
 
-    int listeners[LISTENERS_MOST];
-    char *unix_paths[LISTENERS_MOST]; /* of sockets we made; NULL for others */
-    size_t listener_count;
+    struct listeners listeners;
 
     struct metrics *metrics;
     struct replica *replica;
@@ -64,16 +59,6 @@ static const char usage[] = "usage: rollcall-policyd [-c FILE] [-o NAME=VALUE]..
 
 enum { OPTION_CHECK = 256, OPTION_VERSION, OPTION_HELP };
 
-static bool take_override(struct daemon_options *options, const char *text, struct err *err)
-{
-    const size_t room = sizeof options->overrides / sizeof options->overrides[0];
-
-    if (options->override_count == room)
-        return err_set(err, ERR_USAGE, "more than %zu times -o", room);
-    options->overrides[options->override_count++] = text;
-    return true;
-}
-
 /* False with ERR_NONE: all that was asked for is printed. */
 static bool parse_arguments(struct program *p, int argc, char **argv, struct err *err)
 {
@@ -89,7 +74,7 @@ static bool parse_arguments(struct program *p, int argc, char **argv, struct err
             p->options.file = optarg;
             break;
         case 'o':
-            if (!take_override(&p->options, optarg, err))
+            if (!daemon_override(&p->options, optarg, err))
                 return false;
             break;
         case OPTION_CHECK:
@@ -123,62 +108,17 @@ static bool check_surroundings(const struct conf *conf, struct err *err)
     return true;
 }
 
-/* ---- sockets ---- */
-
-static bool take_activated(struct program *p, int count, struct err *err)
-{
-    if (count > LISTENERS_MOST)
-        return err_set(err, ERR_CONFIG, "more than %d activated sockets", LISTENERS_MOST);
-    for (int i = 0; i < count; i++) {
-        int fd = FIRST_ACTIVATED + i;
-        if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
-            return err_set(err, ERR_CONFIG, "activated socket %d: %s", fd, strerror(errno));
-        p->listeners[p->listener_count++] = fd;
-    }
-    return true;
-}
-
-static bool listen_one(struct program *p, struct span element, struct err *err)
-{
-    const struct conf *conf = &p->conf.value;
-    struct conf_address address;
-
-    if (p->listener_count == LISTENERS_MOST)
-        return err_set(err, ERR_CONFIG, "policy_listen: more than %d sockets", LISTENERS_MOST);
-    if (!conf_parse_address(span_trim(element), &address, err) ||
-        !server_listen(&address, (unsigned)conf->policy_socket_mode, conf->policy_socket_owner,
-                       &p->listeners[p->listener_count], err))
-        return err_prefix(err, "policy_listen");
-    if (address.is_unix)
-        p->unix_paths[p->listener_count] = mem_text(address.path);
-    p->listener_count++;
-    return true;
-}
-
 static bool open_listeners(struct program *p, struct err *err)
 {
-    struct span rest = span_text(p->conf.value.policy_listen), element;
-    int activated = daemon_activated_sockets();
+    const struct conf *conf = &p->conf.value;
 
-    if (activated > 0)
-        return take_activated(p, activated, err);
-    while (span_next(&rest, ',', &element))
-        if (!listen_one(p, element, err))
-            return false;
-    return p->listener_count > 0 ||
-           err_set(err, ERR_CONFIG, "policy_listen is empty: nobody could ask");
-}
-
-static void close_listeners(struct program *p)
-{
-    for (size_t i = 0; i < p->listener_count; i++) {
-        close(p->listeners[i]);
-        if (p->unix_paths[i] != NULL)
-            unlink(
-                p->unix_paths[i]); /* not ours to remove after dropping root: replaced at start */
-        free(p->unix_paths[i]);
-    }
-    p->listener_count = 0;
+    return listeners_open(&p->listeners,
+                          &(struct listen_options){.setting = "policy_listen",
+                                                   .addresses = conf->policy_listen,
+                                                   .mode = (unsigned)conf->policy_socket_mode,
+                                                   .owner_setting = "policy_socket_owner",
+                                                   .owner = conf->policy_socket_owner},
+                          err);
 }
 
 /* ---- starting ---- */
@@ -202,7 +142,7 @@ static bool become_user(const struct conf *conf, struct err *err)
 {
     bool root = geteuid() == 0;
 
-    if (!daemon_drop_root(conf->policy_user, err))
+    if (!daemon_drop_root("policy_user", conf->policy_user, err))
         return false;
     if (root)
         log_write(LOG_PRIVILEGES, "now user %s", conf->policy_user);
@@ -217,17 +157,6 @@ static void roll_changed(void *context)
     struct program *p = context;
 
     gateway_wake(p->gateway);
-}
-
-static const char *gateway_name(const struct conf *conf)
-{
-    static char host[256];
-
-    if (conf->gateway_name[0] != '\0')
-        return conf->gateway_name;
-    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
-        snprintf(host, sizeof host, "gateway");
-    return host;
 }
 
 static size_t worker_count(const struct conf *conf)
@@ -254,8 +183,8 @@ static bool start(struct program *p, struct err *err)
         return false;
     policy_init(&p->policy, p->replica, workers);
     p->server = server_start(
-        &(struct server_options){.listeners = p->listeners,
-                                 .listener_count = p->listener_count,
+        &(struct server_options){.listeners = p->listeners.fds,
+                                 .listener_count = p->listeners.count,
                                  .workers = workers,
                                  .max_connections = (size_t)conf->policy_max_connections,
                                  .idle_limit_us = conf->policy_idle_limit,
@@ -264,7 +193,7 @@ static bool start(struct program *p, struct err *err)
                                  .context = &p->policy});
     p->gateway = gateway_start(&(struct gateway_options){.conninfo = conf->database,
                                                          .timeout_us = conf->database_timeout,
-                                                         .name = gateway_name(conf),
+                                                         .name = daemon_gateway_name(conf),
                                                          .replica = p->replica,
                                                          .policy = &p->policy});
     p->follower = follower_start(&(struct follower_options){.conninfo = conf->database,
@@ -310,7 +239,7 @@ static void reload(void *context)
 
 static void serve(struct program *p)
 {
-    log_write(LOG_READY, "%zu sockets, %zu workers", p->listener_count, p->policy.workers);
+    log_write(LOG_READY, "%zu sockets, %zu workers", p->listeners.count, p->policy.workers);
     daemon_notify("READY=1");
     const char *why = metrics_run(p->metrics, &(struct metrics_options){.replica = p->replica,
                                                                         .policy = &p->policy,
@@ -326,7 +255,7 @@ static void serve(struct program *p)
 static void stop(struct program *p)
 {
     server_stop(&p->server, STOP_GRACE);
-    close_listeners(p);
+    listeners_close(&p->listeners);
     follower_stop(&p->follower);
     gateway_stop(&p->gateway);
     replica_close(&p->replica);

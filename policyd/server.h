@@ -78,11 +78,4 @@ struct server_figures {
 };
 void server_figures(const struct server *server, struct server_figures *figures);
 
-/*
- * Makes a listening socket. A stale unix socket is replaced, one that somebody answers on is an
- * error. `mode` and `owner` (setting policy_socket_owner) are for unix sockets.
- */
-bool server_listen(const struct conf_address *address, unsigned mode, const char *owner, int *fd,
-                   struct err *err) MUST_CHECK;
-
 #endif

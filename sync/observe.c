@@ -44,17 +44,6 @@ struct command {
 
 /* ---- collect ---- */
 
-static const char *gateway_name(const struct conf *conf)
-{
-    static char host[256];
-
-    if (conf->gateway_name[0] != '\0')
-        return conf->gateway_name;
-    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
-        snprintf(host, sizeof host, "gateway");
-    return host;
-}
-
 static bool print_events(struct observe *o, struct err *err)
 {
     if (o->argument_count == 0)
@@ -81,7 +70,7 @@ static void tell_collected(const struct collect_report *r)
 static bool run_collect(struct observe *o, struct err *err)
 {
     struct collect_options options = {.conf = &o->conf.value,
-                                      .gateway = gateway_name(&o->conf.value),
+                                      .gateway = daemon_gateway_name(&o->conf.value),
                                       .now_us = o->now_us,
                                       .history = o->history,
                                       .aside = o->argument_count > 0};
@@ -206,16 +195,6 @@ enum {
     OPTION_HELP,
 };
 
-static bool take_override(struct daemon_options *options, const char *text, struct err *err)
-{
-    const size_t room = sizeof options->overrides / sizeof options->overrides[0];
-
-    if (options->override_count == room)
-        return err_set(err, ERR_USAGE, "more than %zu times -o", room);
-    options->overrides[options->override_count++] = text;
-    return true;
-}
-
 static bool take_now(struct observe *o, const char *text, struct err *err)
 {
     struct stamp_clock clock = {.zone = stamp_gmt};
@@ -243,7 +222,7 @@ static bool take_option(struct observe *o, int option, struct err *err)
         o->options.file = optarg;
         return true;
     case 'o':
-        return take_override(&o->options, optarg, err);
+        return daemon_override(&o->options, optarg, err);
     case OPTION_NOW:
         return take_now(o, optarg, err);
     case OPTION_PRINT:

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/listen.h"
 #include "policyd/server.h"
 
 static void nothing(void *context, size_t worker)
@@ -53,7 +54,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     if (argc < 2 || !conf_parse_address(span_text(argv[1]), &address, &err) ||
-        !server_listen(&address, 0666, "", &fd, &err)) {
+        !listen_open(&address, 0666, "", &fd, &err)) {
         fprintf(stderr, "bench-null: %s\n",
                 argc < 2 ? "usage: bench-null ADDRESS [WORKERS]" : err.text);
         return 64;

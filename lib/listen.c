@@ -1,17 +1,23 @@
-/* listen - listening sockets; see server.h */
+/* listen - see listen.h */
+#include "listen.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/daemon.h"
-#include "policyd/server.h"
+#include "daemon.h"
 
-enum { BACKLOG = 4096 /* the kernel cuts it to somaxconn */ };
+enum {
+    BACKLOG = 4096,      /* the kernel cuts it to somaxconn */
+    FIRST_ACTIVATED = 3, /* sd_listen_fds(3) */
+};
 
 static bool is_answered(const struct sockaddr_un *address)
 {
@@ -45,7 +51,7 @@ static bool give_away(const char *path, unsigned mode, const char *owner, struct
     gid_t group;
 
     if (!daemon_owner_ids(owner, &user, &group, err))
-        return err_prefix(err, "policy_socket_owner");
+        return false;
     if (chmod(path, mode) != 0 || chown(path, user, group) != 0)
         return err_set(err, ERR_CONFIG, "%s: cannot set its mode and owner: %s", path,
                        strerror(errno));
@@ -89,8 +95,8 @@ static bool listen_inet(const struct conf_address *a, int *fd, struct err *err)
     return fine || err_set(err, ERR_CONFIG, "%s:%s: %s", a->host, a->port, strerror(code));
 }
 
-bool server_listen(const struct conf_address *address, unsigned mode, const char *owner, int *fd,
-                   struct err *err)
+bool listen_open(const struct conf_address *address, unsigned mode, const char *owner, int *fd,
+                 struct err *err)
 {
     bool fine;
 
@@ -107,4 +113,63 @@ bool server_listen(const struct conf_address *address, unsigned mode, const char
         *fd = -1;
     }
     return fine;
+}
+
+static bool take_activated(struct listeners *l, int count, struct err *err)
+{
+    if (count > LISTENERS_MOST)
+        return err_set(err, ERR_CONFIG, "more than %d activated sockets", LISTENERS_MOST);
+    for (int i = 0; i < count; i++) {
+        int fd = FIRST_ACTIVATED + i;
+        if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
+            return err_set(err, ERR_CONFIG, "activated socket %d: %s", fd, strerror(errno));
+        l->fds[l->count++] = fd;
+    }
+    return true;
+}
+
+static bool open_one(struct listeners *l, const struct listen_options *o, struct span element,
+                     struct err *err)
+{
+    struct conf_address address;
+    uid_t user;
+    gid_t group;
+
+    if (l->count == LISTENERS_MOST)
+        return err_set(err, ERR_CONFIG, "%s: more than %d sockets", o->setting, LISTENERS_MOST);
+    if (!daemon_owner_ids(o->owner, &user, &group, err))
+        return err_prefix(err, "%s", o->owner_setting);
+    if (!conf_parse_address(span_trim(element), &address, err) ||
+        !listen_open(&address, o->mode, o->owner, &l->fds[l->count], err))
+        return err_prefix(err, "%s", o->setting);
+    l->paths[l->count++] = address.is_unix ? mem_text(address.path) : NULL;
+    return true;
+}
+
+bool listeners_open(struct listeners *listeners, const struct listen_options *options,
+                    struct err *err)
+{
+    struct span rest = span_text(options->addresses), element;
+    int activated = daemon_activated_sockets();
+
+    *listeners = (struct listeners){0};
+    if (activated > 0)
+        return take_activated(listeners, activated, err);
+    while (span_next(&rest, ',', &element))
+        if (!open_one(listeners, options, element, err))
+            return false;
+    return listeners->count > 0 ||
+           err_set(err, ERR_CONFIG, "%s is empty: nobody could ask", options->setting);
+}
+
+void listeners_close(struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        close(listeners->fds[i]);
+        if (listeners->paths[i] != NULL)
+            unlink(listeners->paths[i]); /* not ours to remove after dropping root: replaced at
+                                            start */
+        free(listeners->paths[i]);
+    }
+    listeners->count = 0;
 }
