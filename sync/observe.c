@@ -146,7 +146,7 @@ static bool run_flush(struct observe *o, struct err *err)
     if (o->argument_count != 1)
         return err_set(err, ERR_USAGE, "flush: one address or domain");
     return flush_run(&(struct flush_options){.conf = &o->conf.value,
-                                             .gateway = gateway_name(&o->conf.value),
+                                             .gateway = daemon_gateway_name(&o->conf.value),
                                              .target = o->arguments[0],
                                              .reload = o->reload},
                      err);
