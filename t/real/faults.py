@@ -7,6 +7,7 @@ policy socket, must be what the database says.
 """
 import collections
 import contextlib
+import copy
 import random
 import re
 import threading
@@ -18,6 +19,8 @@ UPSERT = """insert into recipient (domain_id, local_part, kind, state, changed_b
  select (select id from domain where name = '{domain}'), v.l, 'group', v.s::recipient_state, roll_changeset()
    from (values {rows}) v (l, s)
  on conflict (domain_id, local_part) do update set state = excluded.state, changed_by = excluded.changed_by"""
+
+LOCAL_PARTS = f"select local_part from recipient where domain_id = (select id from domain where name = '{DOMAIN}')"
 
 
 def changeset(changes):
@@ -51,6 +54,12 @@ class World:
         self.commit({name: True for name in self.anchors})
         self.commit({name: rng.random() < 0.5 for name in self.names})
 
+    def seen_from(self, roll):
+        """The same list, asked for at another gateway."""
+        other = copy.copy(self)
+        other.roll = roll
+        return other
+
     def commit(self, changes, session=None):
         """Applies the changes and returns their version."""
         sql = changeset(changes)
@@ -61,10 +70,10 @@ class World:
 
     def truth(self):
         """What the database has on the roll."""
-        return set(self.roll.psql("select local_part from recipient where state = 'active'").split())
+        return set(self.roll.psql(LOCAL_PARTS + " and state = 'active'").split())
 
     def everybody(self):
-        return set(self.roll.psql("select local_part from recipient").split()) | set(self.strangers)
+        return set(self.roll.psql(LOCAL_PARTS).split()) | set(self.strangers)
 
     def differences(self):
         if not self.roll.daemon.running:

@@ -237,6 +237,11 @@ class PostgreSQL(Scratch):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
+    @property
+    def address(self):
+        """What Rollcall's `database` calls it."""
+        return self.dir
+
     def dsn(self, dbname="postgres", user="postgres"):
         return f"host={self.dir} dbname={dbname} user={user}"
 
@@ -551,7 +556,7 @@ class Rollcall(Scratch):
         self.pg = pg or shared_postgresql()
         Rollcall.count += 1
         self.dbname = dbname or f"roll_{os.getpid()}_{Rollcall.count}"
-        self.host = ",".join(str(server.dir) for server in (hosts or [self.pg]))
+        self.host = ",".join(str(server.address) for server in (hosts or [self.pg]))
         self.conf = self.dir / "rollcall.conf"
         self.socket = pathlib.Path(socket_path or self.dir / "run/policy")
         (self.dir / "run").mkdir()
@@ -748,9 +753,9 @@ class Postfix(Scratch):
             self.start()
 
     @classmethod
-    def gateway(cls, domains, main="", socket="private/rollcall", name="gateway", **more):
-        """domains: {name: port of its next hop}. The policy socket is queue/private/rollcall."""
-        transport = ", ".join(f"{{ {domain} = relay:[127.0.0.1]:{port} }}" for domain, port in domains.items())
+    def gateway(cls, domains, main="", socket="private/rollcall", name="gateway", behind="127.0.0.1", **more):
+        """domains: {name: port of its next hop, on the host behind}. The policy socket is queue/private/rollcall."""
+        transport = ", ".join(f"{{ {domain} = relay:[{behind}]:{port} }}" for domain, port in domains.items())
         return cls(name, f"""\
 relay_domains = {" ".join(domains)}
 transport_maps = inline:{{ {transport} }}
