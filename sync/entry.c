@@ -10,7 +10,7 @@
 /* ---- attributes ---- */
 
 /* Whether that is the attribute's name, whatever options follow it (RFC 4512 section 2.5). */
-static bool named(const struct entry_attribute *attribute, const char *name)
+static bool named(const struct directory_attribute *attribute, const char *name)
 {
     size_t len = strlen(name);
 
@@ -20,7 +20,7 @@ static bool named(const struct entry_attribute *attribute, const char *name)
 
 struct taking {
     const struct entry_rules *rules;
-    const struct entry_attribute *attributes;
+    const struct directory_attribute *attributes;
     size_t count;
     struct entry *entry;
     void (*note)(void *context, const struct entry_note *note);
@@ -339,7 +339,7 @@ static bool first_of(struct taking *t, const struct entry_names *names,
 }
 
 enum entry_result entry_take(const struct entry_rules *rules,
-                             const struct entry_attribute *attributes, size_t count,
+                             const struct directory_attribute *attributes, size_t count,
                              struct entry *entry,
                              void (*note)(void *context, const struct entry_note *note),
                              void *context)

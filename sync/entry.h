@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "lib/addr.h"
+#include "lib/directory.h"
 #include "lib/ldap_source.h"
 #include "lib/roll.h"
 #include "lib/str.h"
@@ -25,13 +26,6 @@ enum {
     ENTRY_RULES_MOST = 64,   /* attributes, and disabling rules, of a source */
     ENTRY_VALUE_MOST = 1024, /* bytes of a value that is looked at */
     ENTRY_NAME_BYTES = ROLL_NAME_MAX,
-};
-
-/* An attribute as the directory gave it. */
-struct entry_attribute {
-    const char *name; /* options such as ";range=0-1499" behind it do not count */
-    const struct span *values;
-    size_t count;
 };
 
 struct entry_names {
@@ -104,7 +98,7 @@ struct entry {
 
 /* `note` may be NULL; its texts are valid during the call. */
 enum entry_result entry_take(const struct entry_rules *rules,
-                             const struct entry_attribute *attributes, size_t count,
+                             const struct directory_attribute *attributes, size_t count,
                              struct entry *entry,
                              void (*note)(void *context, const struct entry_note *note),
                              void *context);

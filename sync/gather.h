@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sync/directory.h"
+#include "lib/directory.h"
 #include "sync/spool.h"
 
 enum { GATHER_FOREIGN_MOST = 32, GATHER_GROUPS_MOST = 100000 };

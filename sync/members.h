@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "sync/directory.h"
+#include "lib/directory.h"
 
 struct members;
 

@@ -23,7 +23,8 @@ zlib\.h                                 lib/list_bytes.c sync/logfile_read.c
 csv\.h                                  lib/list_csv.c
 gmime/.*|glib.*                         lib/mime.c
 curl/.*                                 lib/submit.c
-ldap\.h|lber\.h                         sync/directory.c
+ldap\.h|lber\.h                         lib/directory_private.h
+gnutls/.*                               lib/directory_certificate.c
 jansson\.h                              cli/out.c
 event2/.*|event\.h                      policyd/metrics.c
 microhttpd\.h                           panel/http.c

@@ -22,7 +22,7 @@ static void on_note(void *context, const struct entry_note *note)
 
 /* Attributes of one entry: values of the same name stand together only if they came so. */
 struct given {
-    struct entry_attribute attributes[16];
+    struct directory_attribute attributes[16];
     struct span values[16];
     struct buf names[16], bytes[16];
     size_t count;
@@ -39,7 +39,8 @@ static void give(struct given *given, const char *text)
         *value++ = '\0';
         table_bytes(one, &given->names[n]);
         given->values[n] = table_bytes(value, &given->bytes[n]);
-        given->attributes[n] = (struct entry_attribute){given->names[n].at, &given->values[n], 1};
+        given->attributes[n] =
+            (struct directory_attribute){given->names[n].at, &given->values[n], 1};
     }
 }
 
@@ -50,7 +51,7 @@ static void give_identity(struct given *given, const char *name)
             return;
     given->values[given->count] = span_text("0123456789abcdef");
     given->attributes[given->count] =
-        (struct entry_attribute){name, &given->values[given->count], 1};
+        (struct directory_attribute){name, &given->values[given->count], 1};
     given->count++;
 }
 
@@ -126,7 +127,7 @@ static void identities(void)
                 ids[] = {span_text("6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
                          span_text("6BA7B810-9DAD-11D1-80B4-00C04FD430C8"),
                          span_text("employee 4711"), span_text("")};
-    struct entry_attribute attributes[] = {{"mail", &mail, 1}, {"entryUUID", &ids[0], 1}};
+    struct directory_attribute attributes[] = {{"mail", &mail, 1}, {"entryUUID", &ids[0], 1}};
 
     make(&rules, "openldap");
     entry_take(&rules, attributes, 2, &entry, NULL, NULL);
@@ -157,8 +158,8 @@ static void many(void)
         snprintf(texts[i], sizeof texts[i], "%s:u%d@a.test", i == COUNT - 1 ? "SMTP" : "smtp", i);
         values[i] = span_text(texts[i]);
     }
-    struct entry_attribute attributes[] = {{"proxyAddresses", values, COUNT},
-                                           {"objectGUID", &id, 1}};
+    struct directory_attribute attributes[] = {{"proxyAddresses", values, COUNT},
+                                               {"objectGUID", &id, 1}};
     make(&rules, "ad");
     buf_clear(&notes);
     ok(entry_take(&rules, attributes, 2, &entry, on_note, NULL) == ENTRY_TAKEN &&

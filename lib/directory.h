@@ -1,5 +1,5 @@
 /*
- * directory - reading an LDAP directory; the only user of libldap
+ * directory - reading an LDAP directory, and asking it for a password; the only user of libldap
  *
  * A connection belongs to one thread. Every wait has the deadline of the login. A search succeeds
  * only when its answer is complete: a size or time limit, a referral, a lost connection, anything
@@ -16,11 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/ldap_source.h"
-#include "lib/network.h"
-#include "sync/entry.h"
+#include "ldap_source.h"
+#include "network.h"
 
 struct directory;
+
+/* Must be called once before the others, while the program has one thread. */
+void directory_init(void);
 
 enum {
     DIRECTORY_CONNECT_S = 10,          /* for one server's connection, TLS and bind */
@@ -43,10 +45,17 @@ bool directory_open(struct directory **directory, const struct directory_login *
 void directory_close(struct directory **directory); /* nulls; NULL allowed */
 const char *directory_server(const struct directory *directory);
 
+/* An attribute as the directory gave it. */
+struct directory_attribute {
+    const char *name; /* options such as ";range=0-1499" behind it do not count */
+    const struct span *values;
+    size_t count;
+};
+
 /* Valid during the call. */
 struct directory_entry {
     const char *dn;
-    const struct entry_attribute *attributes;
+    const struct directory_attribute *attributes;
     size_t count;
 };
 typedef bool directory_entry_fn(void *context, const struct directory_entry *entry,

@@ -1,0 +1,355 @@
+/* directory - see directory.h; here: the connection, the bind, signing in, names */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "directory_private.h"
+
+/* ---- time ---- */
+
+struct timeval directory_time_left(const struct directory *d, int64_t most_us)
+{
+    int64_t left = d->login->deadline_us - clock_elapsed_us();
+
+    left = left < 1 ? 1 : left > most_us ? most_us : left;
+    return (struct timeval){.tv_sec = left / CLOCK_SECOND, .tv_usec = left % CLOCK_SECOND};
+}
+
+bool directory_too_late(const struct directory *d)
+{
+    return clock_elapsed_us() >= d->login->deadline_us;
+}
+
+/* ---- the connection ---- */
+
+/* A connection stands, nothing has been sent: may it be to there? */
+static int on_connection(LDAP *ld, Sockbuf *sb, LDAPURLDesc *url, struct sockaddr *address,
+                         struct ldap_conncb *cb)
+{
+    struct directory *d = cb->lc_arg;
+    char text[INET6_ADDRSTRLEN] = "a local socket";
+    struct network_address where;
+
+    (void)ld, (void)sb, (void)url;
+    d->connected = true;
+    if (d->login->denied == NULL || d->login->denied->count == 0)
+        return 0;
+    if (address->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)address)->sin_addr, text, sizeof text);
+    else if (address->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)address)->sin6_addr, text, sizeof text);
+    if (network_address_parse(span_text(text), &where) &&
+        !network_list_has(d->login->denied, &where))
+        return 0;
+    snprintf(d->refused, sizeof d->refused, "%s is in ldap_denied_networks", text);
+    return -1;
+}
+
+static void on_disconnection(LDAP *ld, Sockbuf *sb, struct ldap_conncb *cb)
+{
+    (void)ld, (void)sb, (void)cb;
+}
+
+/* "dc1.example.com:3269" with tls ldaps: "ldaps://dc1.example.com:3269". */
+static void make_uri(struct directory *d, struct span server)
+{
+    STR_AUTO text = mem_span(server);
+    const char *tls = d->login->settings->tls;
+    const char *scheme = strcmp(tls, "ldaps") == 0 ? "ldaps://" : "ldap://";
+
+    if (strstr(text, "://") != NULL)
+        scheme = "";
+    snprintf(d->server, sizeof d->server, "%s%s", scheme, text);
+    snprintf(d->host, sizeof d->host, "%s", strstr(d->server, "://") + 3);
+    d->host[strcspn(d->host, d->host[0] == '[' ? "]/" : ":/")] = '\0';
+}
+
+static bool set_tls(struct directory *d, struct err *err)
+{
+    const char *ca = d->login->settings->ca_file;
+    int demand = LDAP_OPT_X_TLS_DEMAND, client = 0;
+
+    if (ca[0] == '\0')
+        ca = "/etc/ssl/certs/ca-certificates.crt";
+    if (ldap_set_option(d->ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_OPT_SUCCESS &&
+        ldap_set_option(d->ld, LDAP_OPT_X_TLS_CACERTFILE, ca) == LDAP_OPT_SUCCESS &&
+        ldap_set_option(d->ld, LDAP_OPT_X_TLS_NEWCTX, &client) == LDAP_OPT_SUCCESS)
+        return true;
+    return err_set(err, ERR_CONFIG, "%s: cannot use the certificates in %s; check ca-file",
+                   d->server, ca);
+}
+
+static bool set_options(struct directory *d, struct err *err)
+{
+    const int version = LDAP_VERSION3;
+    struct timeval connect = directory_time_left(d, DIRECTORY_CONNECT_S * CLOCK_SECOND);
+    Sockbuf *socket = NULL;
+    ber_len_t most = DIRECTORY_MESSAGE_MOST;
+
+    d->cb = (struct ldap_conncb){on_connection, on_disconnection, d};
+    if (ldap_set_option(d->ld, LDAP_OPT_PROTOCOL_VERSION, &version) != LDAP_OPT_SUCCESS ||
+        ldap_set_option(d->ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) != LDAP_OPT_SUCCESS ||
+        ldap_set_option(d->ld, LDAP_OPT_NETWORK_TIMEOUT, &connect) != LDAP_OPT_SUCCESS ||
+        ldap_set_option(d->ld, LDAP_OPT_CONNECT_CB, &d->cb) != LDAP_OPT_SUCCESS ||
+        ldap_get_option(d->ld, LDAP_OPT_SOCKBUF, &socket) != LDAP_OPT_SUCCESS)
+        return err_set(err, ERR_OTHER, "%s: libldap takes no options", d->server);
+    ber_sockbuf_ctrl(socket, LBER_SB_OPT_SET_MAX_INCOMING, &most);
+    return set_tls(d, err);
+}
+
+/* Waits for the one answer to an operation and gives its result code. */
+static bool wait_result(struct directory *d, int message, int *code, char *diagnostic, size_t room,
+                        struct err *err)
+{
+    struct timeval left = directory_time_left(d, DIRECTORY_CONNECT_S * CLOCK_SECOND);
+    LDAPMessage *answer = NULL;
+    char *text = NULL;
+    int kind = ldap_result(d->ld, message, LDAP_MSG_ALL, &left, &answer);
+
+    diagnostic[0] = '\0';
+    if (kind <= 0) {
+        int why = kind == 0 ? LDAP_TIMEOUT : LDAP_SERVER_DOWN;
+        if (kind < 0)
+            ldap_get_option(d->ld, LDAP_OPT_RESULT_CODE, &why);
+        return directory_say_no_connection(err, d, why);
+    }
+    int parsed = ldap_parse_result(d->ld, answer, code, NULL, &text, NULL, NULL, 1);
+    if (parsed != LDAP_SUCCESS)
+        *code = parsed;
+    if (text != NULL)
+        str_printable(diagnostic, room, text, strlen(text));
+    ldap_memfree(text);
+    return true;
+}
+
+static bool start_tls(struct directory *d, struct err *err)
+{
+    char diagnostic[256];
+    int message, code;
+    int sent = ldap_start_tls(d->ld, NULL, NULL, &message);
+
+    if (sent != LDAP_SUCCESS)
+        return directory_say_no_connection(err, d, sent);
+    if (!wait_result(d, message, &code, diagnostic, sizeof diagnostic, err))
+        return false;
+    if (code != LDAP_SUCCESS)
+        return directory_say(err, d, code, diagnostic, "StartTLS");
+    d->securing = true;
+    int made = ldap_install_tls(d->ld);
+    return made == LDAP_SUCCESS || directory_say_no_connection(err, d, made);
+}
+
+static int no_questions(LDAP *ld, unsigned flags, void *defaults, void *interact)
+{
+    (void)ld, (void)flags, (void)defaults, (void)interact;
+    return LDAP_SUCCESS;
+}
+
+/* Sends the bind and gives its result; false when there is no connection. */
+static bool bind_as(struct directory *d, const char *dn, const char *mechanism,
+                    const char *password, int *code, char *diagnostic, size_t room, struct err *err)
+{
+    struct berval credentials = {.bv_val = (char *)(uintptr_t)password, .bv_len = strlen(password)};
+    int message;
+
+    if (mechanism != NULL && strcmp(mechanism, "GSSAPI") == 0) {
+        *code = ldap_sasl_interactive_bind_s(d->ld, NULL, mechanism, NULL, NULL, LDAP_SASL_QUIET,
+                                             no_questions, NULL);
+        directory_diagnostic(d, diagnostic, room);
+        return *code != LDAP_SERVER_DOWN || directory_say_no_connection(err, d, *code);
+    }
+    int sent = ldap_sasl_bind(d->ld, dn[0] != '\0' ? dn : NULL, mechanism, &credentials, NULL, NULL,
+                              &message);
+    if (sent != LDAP_SUCCESS)
+        return directory_say_no_connection(err, d, sent);
+    return wait_result(d, message, code, diagnostic, room, err);
+}
+
+static bool connect_to(struct directory *d, struct span server, struct err *err)
+{
+    const struct ldap_settings *s = d->login->settings;
+
+    make_uri(d, server);
+    d->refused[0] = '\0';
+    d->connected = false;
+    bool local = strncmp(d->server, "ldapi:", 6) == 0, tls = strncmp(d->server, "ldaps:", 6) == 0;
+    if (!local && !tls && strcmp(s->tls, "starttls") != 0 &&
+        !(strcmp(s->tls, "none") == 0 && ldap_setting_yes(s->allow_cleartext)))
+        return err_set(err, ERR_CONFIG,
+                       "%s: would not be protected; use ldaps://, --tls starttls, or --tls none "
+                       "with --allow-cleartext yes",
+                       d->server);
+    int made = ldap_initialize(&d->ld, d->server);
+    if (made != LDAP_SUCCESS) {
+        d->ld = NULL;
+        return err_set(err, ERR_CONFIG, "%s: is no server's address", d->server);
+    }
+    bool start = !local && !tls && strcmp(s->tls, "starttls") == 0;
+    if (!set_options(d, err))
+        return false;
+    d->securing = tls;
+    int connected = ldap_connect(d->ld);
+    if (connected != LDAP_SUCCESS)
+        return directory_say_no_connection(err, d, connected);
+    bool fine = !start || start_tls(d, err);
+    d->securing = false;
+    return fine;
+}
+
+static void disconnect(struct directory *d)
+{
+    if (d->ld != NULL)
+        ldap_unbind_ext(d->ld, NULL, NULL);
+    d->ld = NULL;
+}
+
+static bool login_name(const struct directory_login *login, const char **mechanism)
+{
+    *mechanism = NULL;
+    if (strcmp(login->settings->sasl, "external") == 0)
+        *mechanism = "EXTERNAL";
+    else if (strcmp(login->settings->sasl, "gssapi") == 0)
+        *mechanism = "GSSAPI";
+    return *mechanism != NULL;
+}
+
+/* One server: false with *over set when the next one need not be asked. */
+static bool open_at(struct directory *d, struct span server, bool *over, struct err *err)
+{
+    const struct directory_login *login = d->login;
+    const char *mechanism, *dn = login_name(login, &mechanism) ? "" : login->settings->bind_dn;
+    char diagnostic[256];
+    int code;
+
+    *over = false;
+    if (!connect_to(d, server, err) ||
+        !bind_as(d, dn, mechanism, login->password, &code, diagnostic, sizeof diagnostic, err))
+        return false;
+    if (code == LDAP_SUCCESS)
+        return true;
+    *over = code != LDAP_BUSY && code != LDAP_UNAVAILABLE;
+    STR_AUTO who = mem_printf("bind as %s", mechanism != NULL ? mechanism
+                                            : dn[0] != '\0'   ? dn
+                                                              : "nobody (anonymous)");
+    return directory_say(err, d, code, diagnostic, who);
+}
+
+/* libldap reads ldap.conf and LDAP* at its first use unless told not to. */
+void directory_init(void)
+{
+    setenv("LDAPNOINIT", "1", 1);
+}
+
+static struct directory *directory_new(const struct directory_login *login)
+{
+    struct directory *d = mem_zero(1, sizeof *d);
+    enum ldap_preset preset = ldap_settings_preset(login->settings);
+
+    d->login = login;
+    d->active_directory = preset == PRESET_AD || preset == PRESET_SAMBA;
+    return d;
+}
+
+bool directory_open(struct directory **out, const struct directory_login *login, struct err *err)
+{
+    struct directory *d = directory_new(login);
+    struct span rest = span_text(login->settings->server), server;
+    BUF_AUTO tried = {0};
+    bool over = false;
+
+    *out = d;
+    err_set(err, ERR_CONFIG, "no server is set; --server ldaps://HOST");
+    if (login->password[0] == '\0' && login->settings->bind_dn[0] != '\0' &&
+        strcmp(login->settings->sasl, "none") == 0) {
+        directory_close(out);
+        return err_set(err, ERR_CONFIG, "bind-dn is set, but no password");
+    }
+    while (!over && span_next(&rest, '\n', &server)) {
+        if (server.len == 0)
+            continue;
+        if (open_at(d, server, &over, err))
+            return true;
+        disconnect(d);
+        buf_printf(&tried, "%s%s", tried.len > 0 ? "; " : "", err->text);
+        over = over || directory_too_late(d);
+    }
+    enum err_class class = err->class;
+    if (tried.len > 0)
+        err_set(err, class, "%s", tried.at);
+    directory_close(out);
+    return false;
+}
+
+void directory_close(struct directory **directory)
+{
+    if (*directory == NULL)
+        return;
+    disconnect(*directory);
+    free(*directory);
+    *directory = NULL;
+}
+
+const char *directory_server(const struct directory *directory)
+{
+    return directory->server;
+}
+
+/* ---- names ---- */
+
+bool directory_normal_dn(const char *dn, struct buf *out)
+{
+    LDAPDN parsed = NULL;
+    char *text = NULL;
+
+    buf_clear(out);
+    buf_text(out, "");
+    if (ldap_str2dn(dn, &parsed, LDAP_DN_FORMAT_LDAPV3) != LDAP_SUCCESS)
+        return false;
+    bool fine = ldap_dn2str(parsed, &text, LDAP_DN_FORMAT_LDAPV3) == LDAP_SUCCESS;
+    if (fine)
+        buf_text(out, text);
+    for (size_t i = 0; i < out->len; i++)
+        out->at[i] = str_lower(out->at[i]);
+    ldap_memfree(text);
+    ldap_dnfree(parsed);
+    return fine;
+}
+
+/* ---- sign-in ---- */
+
+enum directory_answer directory_check_password(const struct directory_login *login, const char *dn,
+                                               const char *password, struct err *err)
+{
+    struct span rest = span_text(login->settings->server), server;
+    enum directory_answer answer = DIRECTORY_UNSURE;
+    char diagnostic[256];
+    int code;
+
+    if (dn[0] == '\0' || password[0] == '\0') {
+        err_set(err, ERR_DATA, "an empty password is nobody's");
+        return DIRECTORY_NO;
+    }
+    struct directory *d = directory_new(login);
+    err_set(err, ERR_CONFIG, "no server is set");
+    while (span_next(&rest, '\n', &server)) {
+        bool connected = server.len > 0 && connect_to(d, server, err) &&
+                         bind_as(d, dn, NULL, password, &code, diagnostic, sizeof diagnostic, err);
+        if (connected && code == LDAP_SUCCESS)
+            answer = DIRECTORY_YES;
+        else if (connected) {
+            directory_say(err, d, code, diagnostic, dn);
+            answer = code == LDAP_INVALID_CREDENTIALS || code == LDAP_NO_SUCH_OBJECT ||
+                             code == LDAP_INAPPROPRIATE_AUTH || code == LDAP_INVALID_DN_SYNTAX
+                         ? DIRECTORY_NO
+                         : DIRECTORY_UNSURE;
+        }
+        disconnect(d);
+        if (connected || directory_too_late(d))
+            break;
+    }
+    directory_close(&d);
+    return answer;
+}

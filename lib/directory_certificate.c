@@ -1,0 +1,95 @@
+/*
+ * directory_certificate - see directory_private.h; here: what is wrong with a server's certificate
+ *
+ * libldap tells that a certificate was refused, not why. So it is fetched once more over a
+ * connection that carries nothing, and looked at: the only use of GnuTLS.
+ */
+#include <gnutls/x509.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "directory_private.h"
+
+/* The certificate that the server shows, whatever it is worth. */
+static bool fetch(struct directory *d, struct berval *der)
+{
+    const int version = LDAP_VERSION3;
+    int never = LDAP_OPT_X_TLS_NEVER, client = 0;
+    struct timeval wait = directory_time_left(d, DIRECTORY_CONNECT_S * CLOCK_SECOND);
+    LDAP *ld = NULL;
+
+    if (ldap_initialize(&ld, d->server) != LDAP_SUCCESS)
+        return false;
+    ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
+    ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &wait);
+    ldap_set_option(ld, LDAP_OPT_TIMEOUT, &wait);
+    ldap_set_option(ld, LDAP_OPT_CONNECT_CB, &d->cb);
+    ldap_set_option(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &never);
+    ldap_set_option(ld, LDAP_OPT_X_TLS_NEWCTX, &client);
+    int code =
+        strncmp(d->server, "ldaps:", 6) == 0 ? ldap_connect(ld) : ldap_start_tls_s(ld, NULL, NULL);
+    bool got = code == LDAP_SUCCESS &&
+               ldap_get_option(ld, LDAP_OPT_X_TLS_PEERCERT, der) == LDAP_OPT_SUCCESS &&
+               der->bv_val != NULL;
+    ldap_unbind_ext(ld, NULL, NULL);
+    return got;
+}
+
+static void day_of(time_t when, char day[16])
+{
+    struct tm parts;
+
+    if (gmtime_r(&when, &parts) == NULL || strftime(day, 16, "%Y-%m-%d", &parts) == 0)
+        snprintf(day, 16, "an odd day");
+}
+
+static bool judge(struct err *err, const struct directory *d, gnutls_x509_crt_t crt)
+{
+    time_t now = (time_t)(clock_wall_us() / CLOCK_SECOND);
+    time_t from = gnutls_x509_crt_get_activation_time(crt);
+    time_t until = gnutls_x509_crt_get_expiration_time(crt);
+    const char *ca = d->login->settings->ca_file;
+    char day[16], issuer[256] = "?";
+    size_t room = sizeof issuer;
+
+    if (until < now) {
+        day_of(until, day);
+        return err_set(err, ERR_CONFIG, "%s: its certificate has expired on %s; renew it there",
+                       d->server, day);
+    }
+    if (from > now) {
+        day_of(from, day);
+        return err_set(err, ERR_CONFIG,
+                       "%s: its certificate is valid only from %s on; check the "
+                       "clocks",
+                       d->server, day);
+    }
+    if (gnutls_x509_crt_get_issuer_dn(crt, issuer, &room) != GNUTLS_E_SUCCESS)
+        snprintf(issuer, sizeof issuer, "?");
+    return err_set(err, ERR_CONFIG,
+                   "%s: its certificate is signed by '%s', which %s%s%s; set --ca-file to the "
+                   "certificate of who signed it",
+                   d->server, issuer, ca[0] != '\0' ? "is not in " : "is unknown to this system",
+                   ca, "");
+}
+
+bool directory_say_certificate(struct err *err, struct directory *d, bool *said)
+{
+    struct berval der = {0};
+    gnutls_x509_crt_t crt;
+
+    *said = false;
+    if (!fetch(d, &der))
+        return false;
+    gnutls_datum_t data = {.data = (unsigned char *)der.bv_val, .size = (unsigned)der.bv_len};
+    if (gnutls_x509_crt_init(&crt) == GNUTLS_E_SUCCESS) {
+        *said = gnutls_x509_crt_import(crt, &data, GNUTLS_X509_FMT_DER) == GNUTLS_E_SUCCESS;
+        if (*said)
+            judge(err, d, crt);
+        gnutls_x509_crt_deinit(crt);
+    }
+    ber_memfree(der.bv_val);
+    return false;
+}
