@@ -62,6 +62,28 @@ create table ldap_run (
 );
 create index ldap_run_source on ldap_run (source_id, started_at);
 
+-- What the customer's contact is to be told: once when a directory begins to fail or to be held, once when that is
+-- over. Whoever mails it fills mailed_at.
+create table ldap_notice (
+  id bigint generated always as identity primary key,
+  source_id integer not null references ldap_source on delete cascade,
+  customer_id integer not null references customer on delete cascade,
+  kind text not null check (kind in ('failed', 'held', 'recovered')),
+  why text not null,
+  noticed_at timestamptz not null default now(),
+  mailed_at timestamptz
+);
+create index ldap_notice_unsent on ldap_notice (id) where mailed_at is null;
+create index ldap_notice_source on ldap_notice (source_id);
+
+-- Where a user signs in: the directory that it comes from, and who it is there. Of several the oldest source.
+create function ldap_login(user_id bigint) returns table (source text, dn text, settings jsonb, by_customer boolean)
+  language sql stable security definer set search_path = public, pg_temp as $$
+  select s.name, u.dn, s.settings, s.by_customer from ldap_user u join ldap_source s on s.id = u.source_id
+  where u.user_id = ldap_login.user_id order by s.id limit 1
+$$;
+revoke execute on function ldap_login(bigint) from public;
+
 -- A removed domain is fed by nobody.
 create function ldap_domain_gone() returns trigger
   language plpgsql security definer set search_path = public, pg_temp as $$

@@ -70,6 +70,10 @@ grant select on ldap_run, ldap_user to rollcall_admin;
 grant select on ldap_source, ldap_source_domain to rollcall_sync;
 grant update (synced_at, digest, version, held_digest, held, entries, failing_since) on ldap_source to rollcall_sync;
 grant select, insert, update, delete on ldap_run, ldap_user to rollcall_sync;
+grant select, insert on ldap_notice to rollcall_sync;
+grant select on ldap_notice to rollcall_admin, rollcall_report;
+grant update (mailed_at) on ldap_notice to rollcall_report;
+grant execute on function ldap_login(bigint) to rollcall_panel;
 
 -- the quarantine: on gateways takes in and does what it is asked for; who looks at it asks
 grant select on schema_version, quarantine_message, quarantine_recipient, quarantine_request to rollcall_quarantine;

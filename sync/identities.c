@@ -1,0 +1,135 @@
+/* identities - see identities.h */
+#include "sync/identities.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_FULL = 1 << 20 };
+
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
+}
+
+static bool take_row(void *context, size_t statement, const struct db_result *row, struct err *err)
+{
+    struct identities *known = context;
+    const char *hex = db_text(row, 0, 0);
+
+    (void)statement, (void)err;
+    if (known->count == known->room) {
+        known->room = known->room > 0 ? known->room * 2 : 1024;
+        known->at = mem_grow(known->at, known->room * sizeof *known->at);
+    }
+    struct identity *one = &known->at[known->count++];
+    for (size_t i = 0; i < ENTRY_IDENTITY && hex[2 * i] != '\0'; i++)
+        one->identity[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
+    one->user = db_int(row, 0, 1);
+    return true;
+}
+
+bool identities_read(struct identities *known, struct db *db, int32_t source, struct err *err)
+{
+    char id[16];
+    const char *const values[] = {id};
+    struct db_statement statement = {
+        "select replace(identity::text, '-', ''), user_id from ldap_user where source_id = $1::int"
+        " order by identity",
+        values, 1, NULL};
+
+    *known = (struct identities){0};
+    snprintf(id, sizeof id, "%d", (int)source);
+    return db_pipeline(db, &statement, 1, take_row, known, err);
+}
+
+void identities_free(struct identities *known)
+{
+    free(known->at);
+    *known = (struct identities){0};
+}
+
+int64_t identities_user(const struct identities *known, const uint8_t identity[ENTRY_IDENTITY])
+{
+    size_t low = 0, high = known->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = memcmp(known->at[middle].identity, identity, ENTRY_IDENTITY);
+        if (order == 0)
+            return known->at[middle].user;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
+}
+
+static void put_row(struct buf *rows, const struct spool_entry *entry, bool except)
+{
+    for (size_t i = 0; i < ENTRY_IDENTITY; i++)
+        buf_printf(rows, "%02x", entry->identity[i]);
+    buf_text(rows, "\t");
+    db_copy_escape(rows, entry->dn);
+    buf_text(rows, "\t");
+    db_copy_escape(rows, span_of(entry->addresses[0].local, entry->addresses[0].local_len));
+    buf_text(rows, "\t");
+    db_copy_escape(rows, span_of(entry->addresses[0].domain, entry->addresses[0].domain_len));
+    buf_text(rows, except ? "\tt\n" : "\tf\n");
+}
+
+static bool copy_all(struct db *db, struct spool *spool, const uint8_t *except, struct err *err)
+{
+    struct spool_entry entry;
+    BUF_AUTO rows = {0};
+
+    if (!db_copy_in(db, "copy ldap_seen from stdin", err))
+        return false;
+    for (size_t i = 0; i < spool_count(spool); i++) {
+        spool_get(spool, i, &entry);
+        if (entry.kind != ENTRY_USER || !str_utf8_valid(entry.dn))
+            continue;
+        put_row(&rows, &entry, except != NULL && (except[i / 8] >> i % 8 & 1) != 0);
+        if (rows.len < ROWS_FULL)
+            continue;
+        if (!db_copy_put(db, rows.at, rows.len, err))
+            return false;
+        buf_clear(&rows);
+    }
+    return (rows.len == 0 || db_copy_put(db, rows.at, rows.len, err)) && db_copy_end(db, NULL, err);
+}
+
+static const char forget_sql[] =
+    "delete from ldap_user u where u.source_id = $1::int and not exists"
+    " (select from ldap_seen s where s.identity = u.identity)";
+/* Its user is whoever has its primary address now. */
+static const char learn_sql[] =
+    "insert into ldap_user (source_id, identity, user_id, dn)"
+    " select distinct on (r.user_id) $1::int, s.identity, r.user_id, s.dn from ldap_seen s"
+    "   join domain d on d.name = s.domain and d.state = 'active'"
+    "   join recipient r on r.domain_id = coalesce(d.alias_of, d.id)"
+    "     and r.local_part = s.local_part and r.state <> 'removed' and r.user_id is not null"
+    "   where not s.known order by r.user_id, s.identity"
+    " on conflict (source_id, identity) do update"
+    " set user_id = excluded.user_id, dn = excluded.dn"
+    " where (ldap_user.user_id, ldap_user.dn) is distinct from (excluded.user_id, excluded.dn)";
+
+bool identities_write(struct db *db, int32_t source, struct spool *spool, const uint8_t *except,
+                      struct err *err)
+{
+    char id[16];
+
+    snprintf(id, sizeof id, "%d", (int)source);
+    if (!db_script(db,
+                   "begin; set local jit = off; set local work_mem = '64MB';"
+                   "create temp table ldap_seen (identity uuid not null, dn text not null,"
+                   " local_part text collate \"C\" not null, domain text collate \"C\" not null,"
+                   " known boolean not null) on commit drop",
+                   err))
+        return false;
+    return (copy_all(db, spool, except, err) && db_script(db, "analyze ldap_seen", err) &&
+            db_exec(db, forget_sql, DB_VALUES(id), NULL, err) &&
+            db_exec(db, learn_sql, DB_VALUES(id), NULL, err) && db_script(db, "commit", err)) ||
+           db_rollback(db);
+}

@@ -1,0 +1,37 @@
+/*
+ * identities - which entry of a directory is which user (table ldap_user)
+ *
+ * Read before a list is staged, so that a user stays one whatever its addresses become; written
+ * after it, with the place where the entry was seen, for signing in.
+ */
+#ifndef ROLLCALL_IDENTITIES_H
+#define ROLLCALL_IDENTITIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/db.h"
+#include "sync/spool.h"
+
+struct identity {
+    uint8_t identity[ENTRY_IDENTITY];
+    int64_t user;
+};
+struct identities {
+    struct identity *at; /* in the order of the identities */
+    size_t count, room;
+};
+
+bool identities_read(struct identities *known, struct db *db, int32_t source,
+                     struct err *err) MUST_CHECK;
+void identities_free(struct identities *known);
+/* 0: unknown. */
+int64_t identities_user(const struct identities *known, const uint8_t identity[ENTRY_IDENTITY]);
+
+/* Entries whose bit is set in `except` (NULL: none) keep what is known of them; those that are not
+ * in the spool are forgotten. */
+bool identities_write(struct db *db, int32_t source, struct spool *spool, const uint8_t *except,
+                      struct err *err) MUST_CHECK;
+
+#endif
