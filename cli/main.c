@@ -109,6 +109,12 @@ static const struct cli_option user_remove_options[] = {
     OPTION_DRY_RUN,
     OPTION_WAIT,
     OPTIONS_END};
+static const struct cli_option ldap_show_options[] = {
+    {"limit", "NUMBER", false, "so many of the last runs (10)"}, OPTIONS_END};
+static const struct cli_option ldap_sync_options[] = {
+    {"all", NULL, false, "all that are enabled"}, OPTION_DRY_RUN, OPTION_FORCE, OPTIONS_END};
+static const struct cli_option ldap_remove_options[] = {
+    {"with-users", NULL, false, "what it put on the roll leaves it too"}, OPTION_WAIT, OPTIONS_END};
 static const struct cli_option change_list_options[] = {
     {"state", "STATE", false, "applied, held, undone or rejected"},
     OPTION_CUSTOMER,
@@ -238,6 +244,19 @@ const struct command commands[] = {
     {"doctor", cmd_doctor, "", 0, 0, NULL, false,
      "check settings, database, replica, sockets and Postfix, and say what to put there\n"
      "Run it as root on a gateway. Exit code 1 when a check is bad."},
+    {"ldap set", cmd_ldap_set, "SOURCE", 1, 1, cmd_ldap_set_options, false,
+     "make or change an LDAP connection, named as the domain that it feeds, or otherwise\n"
+     "What is not given stays; of a new one it is the preset's. The password is sealed and never\n"
+     "shown. Its domains follow the directory from the first complete reading on."},
+    {"ldap show", cmd_ldap_show, "SOURCE", 1, 1, ldap_show_options, false,
+     "show its settings and its last runs"},
+    {"ldap test", cmd_ldap_test, "SOURCE|DOMAIN", 1, 1, NULL, false,
+     "sign in, read a page, show who would be taken and who would not, and why"},
+    {"ldap sync", cmd_ldap_sync, "SOURCE|DOMAIN…", 0, 64, ldap_sync_options, false,
+     "read the directory now; the roll follows"},
+    {"ldap list", cmd_ldap_list, "", 0, 0, NULL, false, "list the LDAP connections"},
+    {"ldap remove", cmd_ldap_remove, "SOURCE", 1, 1, ldap_remove_options, false,
+     "remove an LDAP connection"},
     {"change list", cmd_change_list, "", 0, 0, change_list_options, false,
      "list changesets, the newest first"},
     {"change show", cmd_change_show, "ID", 1, 1, change_show_options, false,
@@ -328,6 +347,7 @@ int main(int argc, char **argv)
     struct cli cli = {0};
     struct err err = {0};
 
+    cmd_ldap_options();
     bool fine = run(&cli, argc, argv, &err);
     args_free(&cli);
     if (fine)

@@ -170,3 +170,30 @@ bool terminal_ask(const char *question, bool from_pipe, struct buf *answer, stru
     buf_append(answer, text.at, text.len);
     return true;
 }
+
+bool terminal_ask_secret(const char *question, struct buf *answer, struct err *err)
+{
+    char line[ANSWER_MAX + 2];
+    struct termios before, silent;
+    bool here = tcgetattr(STDIN_FILENO, &before) == 0;
+
+    if (here) {
+        silent = before;
+        silent.c_lflag &= ~(tcflag_t)ECHO;
+        fputs(question, stderr);
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    }
+    char *got = fgets(line, sizeof line, stdin);
+    if (here) {
+        tcsetattr(STDIN_FILENO, TCSANOW, &before);
+        fputs("\n", stderr);
+    }
+    if (got == NULL)
+        return err_set(err, ERR_USAGE, "no password came on standard input");
+    line[strcspn(line, "\r\n")] = '\0';
+    if (strlen(line) > ANSWER_MAX)
+        return err_set(err, ERR_USAGE, "a password of more than %d octets", ANSWER_MAX);
+    buf_text(answer, line);
+    explicit_bzero(line, sizeof line);
+    return true;
+}

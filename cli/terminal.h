@@ -21,5 +21,7 @@ bool terminal_read_paste(const char *prompt, struct buf *out, struct err *err) M
  * end. */
 bool terminal_ask(const char *question, bool from_pipe, struct buf *answer,
                   struct err *err) MUST_CHECK;
+/* A line from standard input that is not shown when it is a terminal; up to 1,000 octets. */
+bool terminal_ask_secret(const char *question, struct buf *answer, struct err *err) MUST_CHECK;
 
 #endif

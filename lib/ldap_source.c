@@ -329,6 +329,24 @@ static bool check_whole(const struct ldap_settings *s, bool password, struct err
     return true;
 }
 
+/* Files, sockets and tickets of this machine are none of a customer's. */
+static bool check_customers(const struct ldap_settings *s, struct err *err)
+{
+    if (s->password_file[0] == '\0' && s->ca_file[0] == '\0' && strcmp(s->sasl, "none") == 0 &&
+        strstr(s->server, "ldapi://") == NULL)
+        return true;
+    return err_set(err, ERR_USAGE,
+                   "password-file, ca-file, sasl and ldapi:// are for the operator to set");
+}
+
+static bool is_given(const struct ldap_change *change, const char *name)
+{
+    for (size_t i = 0; i < change->given_count; i++)
+        if (strcmp(change->given[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static void settings_json(const struct work *w, struct buf *out)
 {
     buf_text(out, "{");
@@ -352,13 +370,17 @@ static bool store_settings(struct work *w, struct err *err)
     const char *password = w->change->password;
     bool kept = password != NULL ? password[0] != '\0' : old.has_password;
     bool fine = ldap_settings_fill(&settings, w->merged, w->merged_count, err) &&
-                check_whole(&settings, kept, err);
+                check_whole(&settings, kept, err) &&
+                (!w->change->by_customer || check_customers(&settings, err));
     settings_json(w, &json);
     ldap_settings_free(&settings);
     fine = fine && db_exec(w->db,
                            "update ldap_source set settings = $2::jsonb, digest = null,"
-                           " held_digest = null where id = $1::int",
-                           DB_VALUES(w->id, json.at), NULL, err);
+                           " held_digest = null, by_customer = case when $3::boolean"
+                           " then $4::boolean else by_customer end where id = $1::int",
+                           DB_VALUES(w->id, json.at, is_given(w->change, "server") ? "t" : "f",
+                                     w->change->by_customer ? "t" : "f"),
+                           NULL, err);
     free(w->merged);
     w->merged = NULL;
     ldap_source_free(&old);

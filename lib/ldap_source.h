@@ -107,6 +107,7 @@ struct ldap_change {
     const char *password;     /* NULL: as it is; "": none any more */
     const unsigned char *key; /* SECRET_KEY bytes; needed with a password */
     const char *actor;
+    bool by_customer; /* the customer sets it: then nothing of this machine may be named */
 };
 /*
  * Makes or changes a source, all or nothing, with its row in `audit` (names of settings, never a

@@ -97,17 +97,18 @@ static void take(int *fd, struct buf *out)
         close_end(fd);
 }
 
-static bool converse(struct child *child, const char *name, struct span input,
+static bool converse(struct child *child, const char *name, struct span input, int64_t seconds,
                      struct spawn_output *output, struct err *err)
 {
-    int64_t end = clock_elapsed_us() + SPAWN_SECONDS * CLOCK_SECOND;
+    int64_t end = clock_elapsed_us() + seconds * CLOCK_SECOND;
 
     while (child->out >= 0 || child->errors >= 0) {
         struct pollfd fds[] = {
             {child->out, POLLIN, 0}, {child->errors, POLLIN, 0}, {child->in, POLLOUT, 0}};
         int64_t left = end - clock_elapsed_us();
         if (left <= 0 || poll(fds, 3, (int)(left / 1000) + 1) == 0)
-            return err_set(err, ERR_TEMPORARY, "%s did not end within %d s", name, SPAWN_SECONDS);
+            return err_set(err, ERR_TEMPORARY, "%s did not end within %lld s", name,
+                           (long long)seconds);
         if (fds[0].revents != 0)
             take(&child->out, &output->out);
         if (fds[1].revents != 0)
@@ -120,8 +121,8 @@ static bool converse(struct child *child, const char *name, struct span input,
     return true;
 }
 
-bool spawn_run(const char *const *argv, struct span input, struct spawn_output *output,
-               struct err *err)
+bool spawn_run_within(const char *const *argv, struct span input, int64_t seconds,
+                      struct spawn_output *output, struct err *err)
 {
     struct child child;
     int status = 0;
@@ -133,7 +134,7 @@ bool spawn_run(const char *const *argv, struct span input, struct spawn_output *
         return false;
     void (*before)(int) = signal(SIGPIPE, SIG_IGN); /* it may end without reading all */
     fcntl(child.in, F_SETFL, O_NONBLOCK);
-    bool fine = converse(&child, argv[0], input, output, err);
+    bool fine = converse(&child, argv[0], input, seconds, output, err);
     if (!fine)
         kill(child.pid, SIGKILL);
     close_end(&child.in);
@@ -144,6 +145,12 @@ bool spawn_run(const char *const *argv, struct span input, struct spawn_output *
     signal(SIGPIPE, before);
     output->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return fine;
+}
+
+bool spawn_run(const char *const *argv, struct span input, struct spawn_output *output,
+               struct err *err)
+{
+    return spawn_run_within(argv, input, SPAWN_SECONDS, output, err);
 }
 
 void spawn_output_free(struct spawn_output *output)

@@ -5,6 +5,7 @@
 #define ROLLCALL_SPAWN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "err.h"
 #include "str.h"
@@ -23,6 +24,9 @@ struct spawn_output {
  */
 bool spawn_run(const char *const *argv, struct span input, struct spawn_output *output,
                struct err *err) MUST_CHECK;
+/* The same with another limit of time. */
+bool spawn_run_within(const char *const *argv, struct span input, int64_t seconds,
+                      struct spawn_output *output, struct err *err) MUST_CHECK;
 void spawn_output_free(struct spawn_output *output);
 
 #endif

@@ -23,6 +23,15 @@ _rollcall_options() {
         "user export") echo "--domain --customer" ;;
         "account add") echo "--operator --customer --password-stdin" ;;
         "account password") echo "--password-stdin" ;;
+        "ldap set")
+            echo "--domain --password --no-password --default --preset --server --tls --allow-cleartext --ca-file
+                --bind-dn --sasl --password-file --base --scope --filter --member-of --groups --group-filter
+                --contacts --contact-filter --address-attribute --address-use --alias-attribute --name-attribute
+                --identity-attribute --disabled --page-size --entry-limit --time-limit --interval --enabled"
+            ;;
+        "ldap show") echo "--limit" ;;
+        "ldap sync") echo "--all --dry-run --force" ;;
+        "ldap remove") echo "--with-users $wait" ;;
         "change list") echo "--state --customer --limit" ;;
         "change show") echo "--limit" ;;
         "change undo" | "change approve") echo "--note --dry-run $wait" ;;
@@ -42,13 +51,17 @@ _rollcall_values() {
         "user list --sort") echo "address name changed" ;;
         "user import --format") echo "csv plain ldif" ;;
         "user import --delimiter") echo "comma semicolon tab bar" ;;
+        "ldap set --preset") echo "ad samba openldap custom" ;;
+        "ldap set --tls") echo "ldaps starttls none" ;;
+        "ldap set --sasl") echo "none external gssapi" ;;
+        "ldap set --scope") echo "sub one base" ;;
         "change list --state") echo "applied held undone rejected" ;;
     esac
 }
 
 _rollcall() {
     local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD - 1]}" first="" command="" i word
-    local families="db customer domain user change account"
+    local families="db customer domain user ldap change account"
 
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -83,6 +96,7 @@ _rollcall() {
             domain) word="add set show list remove preflight export" ;;
             user) word="add remove disable enable show list import paste export" ;;
             account) word="add list remove disable enable password reset" ;;
+            ldap) word="set show test sync list remove" ;;
             change) word="list show undo approve reject" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
