@@ -78,6 +78,21 @@ struct conf {
     int64_t veto_for;
     int64_t retire_after;
     int64_t observation_life;
+    /* quarantine */
+    char *quarantine_listen;
+    int64_t quarantine_socket_mode;
+    char *quarantine_socket_owner;
+    char *quarantine_user;
+    char *quarantine_directory;
+    int64_t quarantine_max_connections;
+    int64_t quarantine_size_limit;
+    int64_t quarantine_idle_limit;
+    int64_t quarantine_database_connections;
+    char *quarantine_rules;
+    char *quarantine_reasons;
+    char *release_to;
+    int64_t release_for;
+    int64_t keep_spam, keep_bulk, keep_virus, keep_content;
     /* directories */
     int64_t ldap_parallel;
     char *ldap_denied_networks;

@@ -296,14 +296,17 @@ create function quarantine_domain(asked text)
     where d.name = asked and d.state = 'active' and t.customer_id is not null
 $$;
 
--- What a release came to. Deleted meanwhile stays deleted.
-create function quarantine_released(request bigint, fine boolean, told text) returns void
+-- What a request came to. What was deleted meanwhile stays deleted.
+create function quarantine_answer(request bigint, fine boolean, told text) returns void
   language plpgsql security definer set search_path = public, pg_temp as $$
 declare
   q quarantine_request;
 begin
   update quarantine_request r set state = case when fine then 'done' else 'failed' end, answer = told, done_at = now(),
     attempts = attempts + 1 where r.id = request returning * into q;
+  if q.action <> 'release' then
+    return;
+  end if;
   update quarantine_recipient r set released = r.released + fine::integer,
       state = case when r.state = 'deleted' then r.state when fine then 'released' else
         case when r.state = 'allowed' then 'held' else r.state end end,
@@ -338,5 +341,5 @@ begin
 end $$;
 
 revoke execute on function quarantine_add(quarantine_message, text[], text[], integer[], text[], text[]),
-  quarantine_released(bigint, boolean, text), quarantine_purge(integer, integer, integer, integer, integer),
+  quarantine_answer(bigint, boolean, text), quarantine_purge(integer, integer, integer, integer, integer),
   quarantine_drop(bigint[]), quarantine_domain(text) from public;

@@ -80,7 +80,7 @@ grant select on schema_version, quarantine_message, quarantine_recipient, quaran
 grant update (lost_at), delete on quarantine_message to rollcall_quarantine;
 grant update (attempts, due_at, answer), delete on quarantine_request to rollcall_quarantine;
 grant insert, delete on quarantine_raw to rollcall_quarantine;
-grant execute on function quarantine_domain(text), quarantine_released(bigint, boolean, text),
+grant execute on function quarantine_domain(text), quarantine_answer(bigint, boolean, text),
   quarantine_add(quarantine_message, text[], text[], integer[], text[], text[]) to rollcall_quarantine;
 grant select on quarantine_message, quarantine_recipient, quarantine_request, quarantine_raw, quarantine_retention,
   sender_rule to rollcall_admin;

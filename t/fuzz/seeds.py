@@ -50,7 +50,19 @@ def mime():
             yield unescape(line.split(b"\t")[1])
 
 
-MAKERS = {"mime": mime, "addr": addr, "request": request, "list": lists}
+def lmtp():
+    for session in (DATA / "lmtp/sessions.txt").read_bytes().split(b"\n= ")[1:]:
+        sent = b""
+        for line in session.splitlines():
+            if line.startswith(b">>"):
+                sent += unescape(line[3:])
+            elif line.startswith(b">"):
+                sent += unescape(line[2:]) + b"\r\n"
+        yield b"\0" + sent
+        yield b"\6" + sent
+
+
+MAKERS = {"lmtp": lmtp, "mime": mime, "addr": addr, "request": request, "list": lists}
 
 
 def main(name, directory):

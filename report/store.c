@@ -1,0 +1,258 @@
+/* store - see store.h */
+#include "report/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+
+struct store {
+    char *path;
+    int fd, tmp_fd, lock_fd;
+    int shelves[STORE_SHELVES];
+};
+
+static bool fail(struct err *err, const struct store *s, const char *what)
+{
+    return err_set(err, ERR_TEMPORARY, "%s/%s: %s", s->path, what, strerror(errno));
+}
+
+/* ---- opening ---- */
+
+static int open_directory(int at, const char *name)
+{
+    if (mkdirat(at, name, 0700) != 0 && errno != EEXIST)
+        return -1;
+    return openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool open_shelves(struct store *s, struct err *err)
+{
+    char name[3];
+
+    for (unsigned i = 0; i < STORE_SHELVES; i++) {
+        snprintf(name, sizeof name, "%02x", i);
+        s->shelves[i] = open_directory(s->fd, name);
+        if (s->shelves[i] < 0)
+            return fail(err, s, name);
+    }
+    s->tmp_fd = open_directory(s->fd, "tmp");
+    if (s->tmp_fd < 0)
+        return fail(err, s, "tmp");
+    return fsync(s->fd) == 0 || fail(err, s, ".");
+}
+
+static bool take_lock(struct store *s, struct err *err)
+{
+    s->lock_fd = openat(s->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return fail(err, s, "lock");
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    return err_set(err, ERR_CONFIG, "%s: another rollcall-quarantine has this directory", s->path);
+}
+
+/* Nobody was told that these are kept. */
+static bool clear_tmp(struct store *s, struct err *err)
+{
+    DIR *dir = fdopendir(dup(s->tmp_fd));
+    const struct dirent *entry;
+
+    if (dir == NULL)
+        return fail(err, s, "tmp");
+    while ((entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.')
+            unlinkat(s->tmp_fd, entry->d_name, 0);
+    closedir(dir);
+    return true;
+}
+
+bool store_open(struct store **store, const char *directory, struct err *err)
+{
+    struct store *s = mem_zero(1, sizeof *s);
+
+    *store = s;
+    s->path = mem_text(directory);
+    s->tmp_fd = s->lock_fd = -1;
+    for (unsigned i = 0; i < STORE_SHELVES; i++)
+        s->shelves[i] = -1;
+    s->fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool fine = s->fd >= 0 || fail(err, s, ".");
+    if (fine && take_lock(s, err) && open_shelves(s, err) && clear_tmp(s, err))
+        return true;
+    if (err->class == ERR_TEMPORARY)
+        err->class = ERR_CONFIG; /* at start it is for a person to see to */
+    store_close(store);
+    return false;
+}
+
+void store_close(struct store **store)
+{
+    struct store *s = *store;
+
+    if (s == NULL)
+        return;
+    for (unsigned i = 0; i < STORE_SHELVES; i++)
+        if (s->shelves[i] >= 0)
+            close(s->shelves[i]);
+    if (s->tmp_fd >= 0)
+        close(s->tmp_fd);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->path);
+    free(s);
+    *store = NULL;
+}
+
+/* ---- writing ---- */
+
+/* "ab/abcd…": the shelf, and the name on it. */
+static bool shelf_of(const char *name, unsigned *shelf)
+{
+    return strlen(name) == STORE_NAME && sscanf(name, "%2x/", shelf) == 1 && *shelf < STORE_SHELVES;
+}
+
+static void choose_name(char name[STORE_NAME + 1])
+{
+    uint8_t random[16];
+
+    secret_random(random, sizeof random);
+    snprintf(name, STORE_NAME + 1, "%02x/", random[0]);
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(name + 3 + 2 * i, 3, "%02x", random[i]);
+}
+
+static bool write_all(int fd, struct span bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t n = write(fd, bytes.at, bytes.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes = span_of(bytes.at + n, bytes.len - (size_t)n);
+    }
+    return true;
+}
+
+/* Takes back and tells; errno is of what failed. */
+static bool give_up(struct store_writing *w, struct err *err)
+{
+    fail(err, w->store, w->name);
+    store_abandon(w);
+    return false;
+}
+
+bool store_begin(struct store *store, struct span front, struct store_writing *writing,
+                 struct err *err)
+{
+    *writing = (struct store_writing){.store = store, .fd = -1};
+    choose_name(writing->name);
+    writing->fd =
+        openat(store->tmp_fd, writing->name + 3, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (writing->fd < 0)
+        return give_up(writing, err);
+    writing->digesting = secret_digest_begin();
+    return write_all(writing->fd, front) || give_up(writing, err);
+}
+
+bool store_write(struct store_writing *writing, struct span bytes, struct err *err)
+{
+    if (!write_all(writing->fd, bytes))
+        return give_up(writing, err);
+    secret_digest_add(writing->digesting, bytes.at, bytes.len);
+    writing->size += bytes.len;
+    return true;
+}
+
+bool store_commit(struct store_writing *writing, struct err *err)
+{
+    struct store *s = writing->store;
+    unsigned shelf = 0;
+
+    if (fsync(writing->fd) != 0 || !shelf_of(writing->name, &shelf))
+        return give_up(writing, err);
+    if (renameat(s->tmp_fd, writing->name + 3, s->shelves[shelf], writing->name + 3) != 0)
+        return give_up(writing, err);
+    close(writing->fd);
+    writing->fd = -1;
+    secret_digest_end(&writing->digesting, writing->digest);
+    if (fsync(s->shelves[shelf]) == 0)
+        return true;
+    fail(err, s, writing->name);
+    unlinkat(s->shelves[shelf], writing->name + 3, 0);
+    return false;
+}
+
+void store_abandon(struct store_writing *writing)
+{
+    uint8_t ignored[SECRET_DIGEST];
+
+    if (writing->fd >= 0) {
+        close(writing->fd);
+        unlinkat(writing->store->tmp_fd, writing->name + 3, 0);
+    }
+    writing->fd = -1;
+    if (writing->digesting != NULL)
+        secret_digest_end(&writing->digesting, ignored);
+}
+
+/* ---- the files there are ---- */
+
+int store_read(struct store *store, const char *name, struct err *err)
+{
+    unsigned shelf = 0;
+    int fd = -1;
+
+    errno = ENOENT;
+    if (shelf_of(name, &shelf))
+        fd = openat(store->shelves[shelf], name + 3, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    fail(err, store, name);
+    if (errno == ENOENT)
+        err->class = ERR_DATA;
+    return -1;
+}
+
+bool store_remove(struct store *store, const char *name, struct err *err)
+{
+    unsigned shelf = 0;
+
+    return !shelf_of(name, &shelf) || unlinkat(store->shelves[shelf], name + 3, 0) == 0 ||
+           errno == ENOENT || fail(err, store, name);
+}
+
+bool store_list(struct store *store, unsigned shelf, store_file_fn *file, void *context,
+                struct err *err)
+{
+    char name[STORE_NAME + 1];
+    const struct dirent *entry;
+    struct stat st;
+    int fd = openat(store->shelves[shelf], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (dir == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return fail(err, store, "a shelf");
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (strlen(entry->d_name) != STORE_NAME - 3 ||
+            fstatat(store->shelves[shelf], entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        snprintf(name, sizeof name, "%02x/%.32s", shelf, entry->d_name);
+        file(context, name, (int64_t)st.st_mtim.tv_sec * CLOCK_SECOND + st.st_mtim.tv_nsec / 1000);
+    }
+    closedir(dir);
+    return true;
+}
