@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/clock.h"
+
 /*
  * A standby's data is as old as its last replayed transaction, unless it has replayed everything
  * that a living connection to the primary brought.
@@ -122,6 +124,16 @@ enum feed_decision feed_decide(const struct replica_from *from, const struct fee
     if (from->position.version < h->purged_version)
         return FEED_RELOAD;
     return h->newest.version > from->position.version ? FEED_CHANGES : FEED_CURRENT;
+}
+
+int64_t feed_rest_us(int64_t reading_us, int64_t waited_us)
+{
+    static const int64_t at_once_us = 100, rest_most_us = CLOCK_SECOND / 4;
+    int64_t rest = 4 * reading_us;
+
+    if (waited_us > at_once_us)
+        return 0;
+    return rest < rest_most_us ? rest : rest_most_us;
 }
 
 /* ---- recipients ---- */

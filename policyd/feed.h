@@ -38,6 +38,14 @@ enum feed_decision {
 };
 enum feed_decision feed_decide(const struct replica_from *from, const struct feed_header *header);
 
+/*
+ * How long a follower rests before it reads again, when a reading took so long and the next
+ * notification then came after `waited_us`. A single change is read at once. Where changes come
+ * without a pause, a follower reads a fifth of its time: a server that is busy answers slower, and
+ * by that is asked less often, however many followers it has.
+ */
+int64_t feed_rest_us(int64_t reading_us, int64_t waited_us);
+
 /* A uuid as a parameter: 32 digits. */
 enum { FEED_UUID_TEXT = 33 };
 void feed_uuid_text(char out[FEED_UUID_TEXT], const uint8_t uuid[16]);

@@ -366,14 +366,27 @@ static void tell_when_stale(struct follower *f)
     f->told_stale = stale;
 }
 
-/* One round: true when a change may be waiting already. */
+/* Until there may be something new. */
+static bool wait_for_changes(struct follower *f, int64_t reading_us, struct err *err)
+{
+    int64_t begun = clock_elapsed_us();
+    bool notified;
+
+    if (!db_wait_notify(f->db, f->settings.poll_interval_us, &notified, err))
+        return false;
+    if (notified)
+        pause_for(f, feed_rest_us(reading_us, clock_elapsed_us() - begun));
+    return true;
+}
+
 static void round_once(struct follower *f)
 {
     struct err err;
-    bool notified;
+    int64_t begun;
 
     settings_refresh(&f->settings);
     replica_fill(f->options.replica, &f->stop);
+    begun = clock_elapsed_us();
     if (f->db == NULL && !connect_database(f)) {
         pause_for(f, f->pause_us);
     } else if (!follow(f, &err)) {
@@ -381,7 +394,7 @@ static void round_once(struct follower *f)
         pause_for(f, f->settings.poll_interval_us);
     } else {
         went_well(f);
-        if (!db_wait_notify(f->db, f->settings.poll_interval_us, &notified, &err))
+        if (!wait_for_changes(f, clock_elapsed_us() - begun, &err))
             failed(f, &err);
     }
     tell_when_stale(f);

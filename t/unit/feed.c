@@ -44,6 +44,26 @@ static const struct decision_case {
     {"broken off batch, standby behind it", 7, 9, false, 8, 0, true, OURS, UNKNOWN, FEED_BEHIND},
 };
 
+/* How long a reading took, when the next notification came after it, how long to rest. */
+static const int64_t rest_cases[][3] = {
+    {500, 100000, 0},     /* changes now and then: each is read at once */
+    {500, 600, 0},        /* one after the other, each seen before the next is made */
+    {20000, 101, 0},      /* slow, yet nothing was waiting */
+    {500, 20, 2000},      /* the next one had come before this one was read */
+    {30000, 0, 120000},   /* the server is busy: ask less */
+    {5000000, 0, 250000}, /* but a change is live within a second */
+};
+
+static void test_rest(void)
+{
+    for (size_t i = 0; i < sizeof rest_cases / sizeof rest_cases[0]; i++) {
+        const int64_t *c = rest_cases[i];
+        int64_t rest = feed_rest_us(c[0], c[1]);
+        ok(rest == c[2], "reading %lld us, waited %lld us: rests %lld us", (long long)c[0],
+           (long long)c[1], (long long)rest);
+    }
+}
+
 static void test_decisions(void)
 {
     for (size_t i = 0; i < sizeof decision_cases / sizeof decision_cases[0]; i++) {
@@ -101,6 +121,7 @@ static void test_copy_lines(void)
 int main(void)
 {
     test_decisions();
+    test_rest();
     test_copy_lines();
     return tap_done();
 }
