@@ -74,4 +74,16 @@ bool cmd_status(struct cli *cli, struct err *err);
 bool cmd_config(struct cli *cli, struct err *err);
 bool cmd_doctor(struct cli *cli, struct err *err);
 
+/* cmd_quarantine.c, cmd_sender.c */
+bool cmd_quarantine_list(struct cli *cli, struct err *err);
+bool cmd_quarantine_show(struct cli *cli, struct err *err);
+bool cmd_quarantine_release(struct cli *cli, struct err *err);
+bool cmd_quarantine_delete(struct cli *cli, struct err *err);
+bool cmd_quarantine_keep(struct cli *cli, struct err *err);
+bool cmd_quarantine_purge(struct cli *cli, struct err *err);
+bool cmd_sender_allow(struct cli *cli, struct err *err);
+bool cmd_sender_block(struct cli *cli, struct err *err);
+bool cmd_sender_list(struct cli *cli, struct err *err);
+bool cmd_sender_remove(struct cli *cli, struct err *err);
+
 #endif

@@ -143,6 +143,26 @@ static const struct cli_option config_options[] = {
     {"template", NULL, false, "the commented settings file with every default"},
     OPTIONS_END};
 
+static const struct cli_option quarantine_list_options[] = {
+    {"address", "ADDRESS", false, "of the user who has it"},
+    {"domain", "NAME", false, "of that domain"},
+    OPTION_CUSTOMER,
+    {"category", "NAME", false, "spam, bulk, virus or content"},
+    {"state", "STATE", false, "held, allowed, released, deleted or all (held and allowed)"},
+    {"like", "TEXT", false, "with that in subject, sender, reason, queue id or Message-ID"},
+    {"limit", "NUMBER", false, "at most so many, the newest first (100)"},
+    OPTIONS_END};
+static const struct cli_option quarantine_show_options[] = {
+    {"raw", NULL, false, "the message itself, byte for byte"}, OPTIONS_END};
+static const struct cli_option quarantine_release_options[] = {
+    {"again", NULL, false, "also what was released before"}, OPTIONS_END};
+static const struct cli_option quarantine_keep_options[] = {
+    {"category", "NAME", false, "spam, bulk, virus or content (all of them)"}, OPTIONS_END};
+static const struct cli_option sender_options[] = {
+    {"user", "ADDRESS", false, "for the user who has it"},
+    {"domain", "NAME", false, "for everybody of that domain"},
+    OPTIONS_END};
+
 /* The first line of each help stands in the list of commands. */
 const struct command commands[] = {
     {"db init", cmd_db_init, "", 0, 0, NULL, false,
@@ -268,6 +288,34 @@ const struct command commands[] = {
      "apply a held changeset to the roll as it is now"},
     {"change reject", cmd_change_reject, "ID", 1, 1, change_reject_options, false,
      "drop a held changeset"},
+    {"quarantine list", cmd_quarantine_list, "", 0, 0, quarantine_list_options, false,
+     "list what the filter caught, the newest first\n"
+     "A line for each message and recipient; its number is for the other commands."},
+    {"quarantine show", cmd_quarantine_show, "ID", 1, 1, quarantine_show_options, false,
+     "show a message: from whom, why it was caught, its headers and text\n"
+     "Harmless on a terminal, but for --raw: the gateway that holds the message is asked for it."},
+    {"quarantine release", cmd_quarantine_release, "ID…", 1, CLI_MANY, quarantine_release_options,
+     false,
+     "deliver a message to its recipient after all, and to nobody else\n"
+     "The gateway that holds it hands it to release_to, with the original envelope sender. Exit\n"
+     "code 75 while that has not happened: it is tried again by itself."},
+    {"quarantine delete", cmd_quarantine_delete, "ID…", 1, CLI_MANY, NULL, false,
+     "take messages from their recipients\n"
+     "The file goes when no recipient has the message any more."},
+    {"quarantine keep", cmd_quarantine_keep, "CUSTOMER [DAYS|default]", 1, 2,
+     quarantine_keep_options, false, "show or set how long a customer's messages are kept"},
+    {"quarantine purge", cmd_quarantine_purge, "", 0, 0, NULL, false,
+     "forget messages that are older than they are kept\nFor a daily timer."},
+    {"sender allow", cmd_sender_allow, "PATTERN…", 1, CLI_MANY, sender_options, false,
+     "let a sender's mail through to a user or domain although the filter caught it\n"
+     "PATTERN: a@example.com, example.com, or *.example.com for what is below it; compared with\n"
+     "the From that people see and the envelope's. Viruses stay in quarantine."},
+    {"sender block", cmd_sender_block, "PATTERN…", 1, CLI_MANY, sender_options, false,
+     "put a sender on the block list of a user or domain"},
+    {"sender list", cmd_sender_list, "", 0, 0, sender_options, false,
+     "list allowed and blocked senders"},
+    {"sender remove", cmd_sender_remove, "PATTERN…", 1, CLI_MANY, sender_options, false,
+     "take senders off both lists"},
 };
 const size_t command_count = sizeof commands / sizeof commands[0];
 

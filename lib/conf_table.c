@@ -274,7 +274,7 @@ const struct conf_row conf_rows[] = {
         NULL, NULL, false,
         "Headers that tell why the filter caught it, comma-separated; the first that is there is "
         "shown, with the score in it."),
-    ROW(CONF_TEXT, release_to, "inet:127.0.0.1:10026", 1, 256, NULL, check_listen, false,
+    ROW(CONF_TEXT, release_to, "inet:127.0.0.1:10025", 1, 256, NULL, check_listen, false,
         "The Postfix listener that takes what is released, by SMTP: one without filters, see "
         "master.cf.example."),
     ROW(CONF_TIME, release_for, "2d", MINUTE, 30 * DAY, NULL, NULL, false,

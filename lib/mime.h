@@ -10,8 +10,8 @@
 #include "str.h"
 
 enum {
-    MIME_LOOKED_AT = 1024 * 1024, /* so much of a message is enough to give */
-    MIME_LINE_MOST = 998,         /* bytes of From, Subject, Message-ID */
+    MIME_LOOKED_AT = 512 * 1024, /* so much of a message is enough to give */
+    MIME_LINE_MOST = 998,        /* bytes of From, Subject, Message-ID */
     MIME_HEADERS_MOST = 64 * 1024,
     MIME_TEXT_MOST = 96 * 1024,
     MIME_HTML_MOST = 96 * 1024,

@@ -14,7 +14,7 @@
 #include "lib/str.h"
 #include "report/lmtp.h"
 
-enum { ENVELOPE_MOST = 2 * 1024 * 1024 };
+enum { ENVELOPE_MOST = 640 * 1024 }; /* LMTP_RECIPIENTS_MOST of LMTP_PATH_MOST */
 
 struct envelope {
     int64_t received_us; /* wall time */

@@ -20,7 +20,7 @@
 enum {
     LMTP_LINE_MOST = 4096,
     LMTP_RECIPIENTS_MOST = 1000,
-    LMTP_PATH_MOST = 1024, /* bytes of an address */
+    LMTP_PATH_MOST = 512,  /* bytes of an address */
     LMTP_ERRORS_MOST = 50, /* bad commands of one session */
     LMTP_FORWARD_MOST = 256,
 };

@@ -79,7 +79,7 @@ grant execute on function ldap_login(bigint) to rollcall_panel;
 grant select on schema_version, quarantine_message, quarantine_recipient, quarantine_request to rollcall_quarantine;
 grant update (lost_at), delete on quarantine_message to rollcall_quarantine;
 grant update (attempts, due_at, answer), delete on quarantine_request to rollcall_quarantine;
-grant insert, delete on quarantine_raw to rollcall_quarantine;
+grant select, insert, delete on quarantine_raw to rollcall_quarantine;
 grant execute on function quarantine_domain(text), quarantine_answer(bigint, boolean, text),
   quarantine_add(quarantine_message, text[], text[], integer[], text[], text[]) to rollcall_quarantine;
 grant select on quarantine_message, quarantine_recipient, quarantine_request, quarantine_raw, quarantine_retention,
@@ -87,7 +87,8 @@ grant select on quarantine_message, quarantine_recipient, quarantine_request, qu
 grant update (state, state_at, state_by) on quarantine_recipient to rollcall_admin;
 grant insert, update on quarantine_request to rollcall_admin;
 grant insert, update, delete on sender_rule, quarantine_retention to rollcall_admin;
-grant execute on function quarantine_drop(bigint[]), quarantine_purge(integer, integer, integer, integer, integer)
+grant execute on function quarantine_domain(text), quarantine_drop(bigint[]),
+  quarantine_purge(integer, integer, integer, integer, integer)
   to rollcall_admin;
 grant select on quarantine_message, quarantine_recipient, sender_rule to rollcall_report;
 

@@ -36,6 +36,11 @@ _rollcall_options() {
         "change show") echo "--limit" ;;
         "change undo" | "change approve") echo "--note --dry-run $wait" ;;
         "change reject") echo "--note" ;;
+        "quarantine list") echo "--address --domain --customer --category --state --like --limit" ;;
+        "quarantine show") echo "--raw" ;;
+        "quarantine release") echo "--again" ;;
+        "quarantine keep") echo "--category" ;;
+        "sender allow" | "sender block" | "sender list" | "sender remove") echo "--user --domain" ;;
         "status") echo "--forget" ;;
         "config") echo "-n -d -h --source --template" ;;
     esac
@@ -55,13 +60,15 @@ _rollcall_values() {
         "ldap set --tls") echo "ldaps starttls none" ;;
         "ldap set --sasl") echo "none external gssapi" ;;
         "ldap set --scope") echo "sub one base" ;;
+        "quarantine "*" --category") echo "spam bulk virus content" ;;
+        "quarantine list --state") echo "held allowed released deleted all" ;;
         "change list --state") echo "applied held undone rejected" ;;
     esac
 }
 
 _rollcall() {
     local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD - 1]}" first="" command="" i word
-    local families="db customer domain user ldap change account"
+    local families="db customer domain user ldap change account quarantine sender"
 
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -98,6 +105,8 @@ _rollcall() {
             account) word="add list remove disable enable password reset" ;;
             ldap) word="set show test sync list remove" ;;
             change) word="list show undo approve reject" ;;
+            quarantine) word="list show release delete keep purge" ;;
+            sender) word="allow block list remove" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
     elif [[ $command == config ]]; then

@@ -1,0 +1,29 @@
+/* errand_parts - what errand.c shares with release.c (carrying out) and sweep.c (mending) */
+#ifndef ROLLCALL_ERRAND_PARTS_H
+#define ROLLCALL_ERRAND_PARTS_H
+
+#include "lib/db.h"
+#include "lib/submit.h"
+#include "report/errand.h"
+
+struct errand {
+    struct errand_options options;
+    pthread_t thread;
+    int stop_fd;
+    struct db *db;
+    struct submit *submit;
+    bool told;          /* the present trouble is logged */
+    int64_t swept_us;   /* clock_elapsed_us; 0: never */
+    int64_t started_us; /* clock_wall_us */
+};
+
+/* release.c: requests that are due, some of them; *count tells how many. False: the database does
+ * not answer. */
+bool release_due(struct errand *e, size_t *count, struct err *err) MUST_CHECK;
+
+/* sweep.c: files that nobody has any more; some of them. */
+bool sweep_dropped(struct errand *e, size_t *count, struct err *err) MUST_CHECK;
+/* sweep.c: files without rows and rows without files. */
+bool sweep_all(struct errand *e, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * record - the rows of a message whose file is on disk: read out of the file itself, so that a
+ * message taken in now and one found again later become the same rows
+ */
+#ifndef ROLLCALL_RECORD_H
+#define ROLLCALL_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/conf.h"
+#include "lib/db.h"
+#include "lib/secret.h"
+#include "report/envelope.h"
+#include "report/pool.h"
+#include "report/store.h"
+
+struct recorder;
+
+struct recorder_options {
+    struct pool *pool;
+    struct store *store;
+    const char *gateway;
+    const char *rules, *reasons; /* settings quarantine_rules, quarantine_reasons */
+};
+struct recorder *recorder_open(const struct recorder_options *options);
+void recorder_close(struct recorder **recorder);
+
+/* Whether the domain of an address (unquoted) is served; asked for again after some seconds. False:
+ * it could not be told. */
+bool recorder_serves(struct recorder *recorder, const char *address, bool *served,
+                     struct err *err) MUST_CHECK;
+
+enum record_outcome {
+    RECORD_STORED, /* the rows name this file */
+    RECORD_AGAIN,  /* the message was there: the file is not needed */
+    RECORD_NOBODY, /* no recipient is served any more */
+    RECORD_FAILED, /* nothing was recorded (err) */
+    RECORD_UNSURE, /* the connection broke: perhaps it was, perhaps not (err); the file must stay */
+};
+
+/* The message in that file. `digest` NULL: made from the file. */
+enum record_outcome recorder_add(struct recorder *recorder, const char *name,
+                                 const uint8_t digest[SECRET_DIGEST], struct err *err) MUST_CHECK;
+
+#endif

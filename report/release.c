@@ -1,0 +1,235 @@
+/* release - carries out requests: a release goes to its one recipient, a raw view into the
+ * database; see errand_parts.h */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "report/envelope.h"
+#include "report/errand_parts.h"
+
+enum {
+    AT_ONCE = 20,                /* requests */
+    RAW_MOST = 32 * 1024 * 1024, /* bytes of a raw view */
+    RAW_PIECE = 256 * 1024,
+};
+
+struct request {
+    const char *id, *action, *actor, *file, *sender, *address;
+    int64_t asked_ago_us, attempts;
+};
+
+static const char DUE[] =
+    "select q.id, q.action, q.actor, m.file, m.sender, r.address,"
+    " (extract(epoch from clock_timestamp() - q.asked_at) * 1000000)::bigint, q.attempts"
+    " from quarantine_request q join quarantine_recipient r on r.id = q.recipient_id"
+    " join quarantine_message m on m.id = r.message_id"
+    " where q.gateway = $1 and q.state = 'waiting' and q.due_at <= clock_timestamp()"
+    " order by q.id limit 20";
+
+static bool answer(struct errand *e, const struct request *q, bool fine, const char *told,
+                   struct err *err)
+{
+    return db_exec(e->db, "select quarantine_answer($1::bigint, $2::boolean, $3)",
+                   DB_VALUES(q->id, fine ? "true" : "false", told), NULL, err);
+}
+
+static bool try_later(struct errand *e, const struct request *q, const char *told, struct err *err)
+{
+    return db_exec(e->db,
+                   "update quarantine_request set attempts = attempts + 1, answer = $2,"
+                   " due_at = now() + least(interval '1 hour', interval '2 seconds' *"
+                   " power(2, least(attempts, 12))) where id = $1::bigint and state = 'waiting'",
+                   DB_VALUES(q->id, told), NULL, err);
+}
+
+/* ---- the file ---- */
+
+/* Opens it and stands at the message. */
+static int open_message(struct errand *e, const char *file, struct err *err)
+{
+    int fd = store_read(e->options.store, file, err);
+    char *front = mem_alloc(ENVELOPE_MOST + 1);
+    struct envelope envelope;
+    size_t used = 0;
+    ssize_t len = fd >= 0 ? pread(fd, front, ENVELOPE_MOST, 0) : -1;
+
+    if (len >= 0)
+        front[len] = '\0';
+    if (len >= 0 && envelope_read(front, (size_t)len, &envelope, &used)) {
+        envelope_free(&envelope);
+        lseek(fd, (off_t)used, SEEK_SET);
+    } else if (fd >= 0) {
+        err_set(err, len < 0 ? ERR_TEMPORARY : ERR_DATA, "%s: cannot be read", file);
+        close(fd);
+        fd = -1;
+    }
+    free(front);
+    return fd;
+}
+
+static bool read_message(void *context, char *out, size_t room, size_t *got)
+{
+    ssize_t n;
+
+    do
+        n = read(*(int *)context, out, room);
+    while (n < 0 && errno == EINTR);
+    *got = n > 0 ? (size_t)n : 0;
+    return n >= 0;
+}
+
+/* ---- a release ---- */
+
+/* RFC 5322 section 3.3, whatever the locale. */
+static void put_date(struct buf *out, int64_t wall_us)
+{
+    static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"},
+                             *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t seconds = (time_t)(wall_us / CLOCK_SECOND);
+    struct tm t;
+
+    gmtime_r(&seconds, &t);
+    buf_printf(out, "%s, %d %s %d %02d:%02d:%02d +0000", days[t.tm_wday], t.tm_mday,
+               months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+}
+
+/* The trace (RFC 5321 section 4.4). */
+static void put_trace(const struct errand *e, const struct request *q, struct buf *out)
+{
+    buf_printf(out, "Received: by %s (Rollcall quarantine) id %s\r\n\tfor <%s>; ", e->options.host,
+               q->file + 3, q->address);
+    put_date(out, clock_wall_us());
+    buf_text(out, "\r\n");
+}
+
+static enum submit_outcome submit_file(struct errand *e, const struct request *q, int fd,
+                                       struct submit_result *result)
+{
+    BUF_AUTO trace = {0};
+
+    put_trace(e, q, &trace);
+    return submit_send(e->submit,
+                       &(struct submit_message){.sender = q->sender,
+                                                .recipients = &q->address,
+                                                .recipient_count = 1,
+                                                .head = span_of(trace.at, trace.len),
+                                                .read = read_message,
+                                                .context = &fd},
+                       result);
+}
+
+static bool tell_released(struct errand *e, const struct request *q,
+                          const struct submit_result *result, struct err *err)
+{
+    char told[600];
+    bool late = q->asked_ago_us > e->options.conf->release_for;
+
+    if (result->outcome == SUBMIT_SENT) {
+        log_write(LOG_RELEASED, "%s to <%s> for %s: %s", q->file, q->address, q->actor,
+                  result->text);
+        return answer(e, q, true, result->text, err);
+    }
+    snprintf(told, sizeof told, "%s said: %s", e->options.conf->release_to, result->text);
+    bool over = result->outcome == SUBMIT_PERMANENT || late;
+    log_write(LOG_RELEASE_FAILED, "%s to <%s>: %s%s", q->file, q->address, told,
+              over ? "; given up" : "");
+    return over ? answer(e, q, false, told, err) : try_later(e, q, told, err);
+}
+
+static bool release(struct errand *e, const struct request *q, struct err *err)
+{
+    struct submit_result result;
+    struct err trouble;
+    int fd = open_message(e, q->file, &trouble);
+
+    if (fd < 0) {
+        log_write(LOG_RELEASE_FAILED, "%s to <%s>: %s", q->file, q->address, trouble.text);
+        return trouble.class == ERR_DATA
+                   ? answer(e, q, false, "the message's file is not there any more", err)
+                   : try_later(e, q, trouble.text, err);
+    }
+    if (submit_file(e, q, fd, &result) == SUBMIT_UNKNOWN)
+        result.outcome = SUBMIT_TEMPORARY; /* rather twice than never */
+    close(fd);
+    return tell_released(e, q, &result, err);
+}
+
+/* ---- a raw view ---- */
+
+static bool put_piece(struct errand *e, const struct request *q, int piece, const char *bytes,
+                      size_t len, struct err *err)
+{
+    static const char digits[] = "0123456789abcdef";
+    char number[16], *hex = mem_alloc(2 + 2 * len + 1), *p = hex + 2;
+
+    memcpy(hex, "\\x", 2);
+    for (size_t i = 0; i < len; i++) {
+        *p++ = digits[(unsigned char)bytes[i] >> 4];
+        *p++ = digits[(unsigned char)bytes[i] & 15];
+    }
+    *p = '\0';
+    snprintf(number, sizeof number, "%d", piece);
+    bool fine = db_exec(e->db,
+                        "insert into quarantine_raw (request_id, piece, bytes)"
+                        " values ($1::bigint, $2::integer, $3::bytea)",
+                        DB_VALUES(q->id, number, hex), NULL, err);
+    free(hex);
+    return fine;
+}
+
+static bool put_raw(struct errand *e, const struct request *q, int fd, struct err *err)
+{
+    char *bytes = mem_alloc(RAW_PIECE);
+    size_t got = 1, all = 0;
+    bool fine = true;
+
+    for (int piece = 0; fine && got > 0 && all < RAW_MOST; piece++, all += got)
+        fine = (read_message(&fd, bytes, RAW_PIECE, &got) ||
+                err_set(err, ERR_TEMPORARY, "%s: cannot be read", q->file)) &&
+               (got == 0 || put_piece(e, q, piece, bytes, got, err));
+    free(bytes);
+    return fine && answer(e, q, true, got > 0 ? "cut" : "", err);
+}
+
+static bool raw(struct errand *e, const struct request *q, struct err *err)
+{
+    struct err trouble;
+    int fd = open_message(e, q->file, &trouble);
+
+    if (fd < 0)
+        return answer(e, q, false, "the message's file cannot be read", err);
+    bool fine =
+        db_script(e->db, "begin", err) && put_raw(e, q, fd, err) && db_script(e->db, "commit", err);
+    close(fd);
+    return fine || db_rollback(e->db);
+}
+
+bool release_due(struct errand *e, size_t *count, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(e->db, &rows, DUE, DB_VALUES(e->options.gateway), err))
+        return false;
+    *count = db_rows(rows);
+    for (size_t i = 0; i < *count; i++) {
+        const struct request q = {.id = db_text(rows, i, 0),
+                                  .action = db_text(rows, i, 1),
+                                  .actor = db_text(rows, i, 2),
+                                  .file = db_text(rows, i, 3),
+                                  .sender = db_text(rows, i, 4),
+                                  .address = db_text(rows, i, 5),
+                                  .asked_ago_us = db_int(rows, i, 6),
+                                  .attempts = db_int(rows, i, 7)};
+        if (!(strcmp(q.action, "raw") == 0 ? raw(e, &q, err) : release(e, &q, err)))
+            return false;
+    }
+    return true;
+}
