@@ -43,6 +43,14 @@ const char FEED_COPY_RECIPIENTS[] =
     "copy (select " RECIPIENT_COLUMNS " from recipient where " ACCEPTED
     " order by domain_id, local_part) to stdout";
 
+/* Of addresses that are not on the roll; no hour: the server's no is over. */
+#define REFUSAL_COLUMNS                                                                            \
+    "domain_id, local_part, 0, null::int, floor(extract(epoch from refused_at) / 3600)::int"
+
+const char FEED_REFUSALS[] = NEWER(REFUSAL_COLUMNS, "refusal", "");
+const char FEED_COPY_REFUSALS[] =
+    "copy (select " REFUSAL_COLUMNS " from refusal where refused_at is not null) to stdout";
+
 #define DOMAIN_COLUMNS                                                                             \
     "id, name, alias_of, relay_check, shadow, recipient_delimiter, case_sensitive,"                \
     " follows_directory, stale_limit, source_stale_limit,"                                         \

@@ -52,11 +52,12 @@ void feed_uuid_text(char out[FEED_UUID_TEXT], const uint8_t uuid[16]);
 
 /*
  * $1: version of our position, $2: its uuid. Recipients that are accepted or disabled; that left;
- * domains. No rows when the server does not know that position.
+ * domains; refusals, new and over. No rows when the server does not know that position.
  */
-extern const char FEED_RECIPIENTS[], FEED_LEFT[], FEED_DOMAINS[];
-/* All of them; domains as a query, recipients as COPY lines in key order. */
-extern const char FEED_ALL_DOMAINS[], FEED_COPY_RECIPIENTS[];
+extern const char FEED_RECIPIENTS[], FEED_LEFT[], FEED_DOMAINS[], FEED_REFUSALS[];
+/* All of them; domains as a query, recipients and refusals as COPY lines, recipients in key order.
+ */
+extern const char FEED_ALL_DOMAINS[], FEED_COPY_RECIPIENTS[], FEED_COPY_REFUSALS[];
 
 struct feed_recipient {
     int32_t domain_id;
@@ -64,10 +65,10 @@ struct feed_recipient {
     char local[ADDR_LOCAL_MAX];
     struct replica_recipient recipient;
 };
-/* Of FEED_RECIPIENTS and FEED_LEFT (whose state means nothing). */
+/* Of FEED_RECIPIENTS, FEED_LEFT and FEED_REFUSALS (whose states mean nothing). */
 bool feed_recipient(const struct db_result *row, size_t at, struct feed_recipient *recipient,
                     struct err *err) MUST_CHECK;
-/* A line of FEED_COPY_RECIPIENTS. */
+/* A line of FEED_COPY_RECIPIENTS or FEED_COPY_REFUSALS. */
 bool feed_copy_line(struct span line, struct feed_recipient *recipient, struct err *err) MUST_CHECK;
 bool feed_domain(const struct db_result *row, size_t at, struct domain_record *record,
                  struct err *err) MUST_CHECK;

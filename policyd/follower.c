@@ -30,7 +30,8 @@ struct follower {
     _Atomic int64_t failing_since;
     struct db *db;
     bool listening;
-    bool pooled; /* something between us and the server does not keep prepared statements */
+    bool has_refusals; /* the index has them all; each new index begins without */
+    bool pooled;       /* something between us and the server does not keep prepared statements */
     bool told_lost, told_behind, told_failed, told_stale; /* each trouble is logged once */
     int64_t pause_us;
     struct settings settings;
@@ -43,6 +44,7 @@ struct reading {
     struct feed_header header;
     enum feed_decision decision;
     int64_t begun_us;
+    bool refusals; /* reading all of them: there are some */
 };
 
 static void pause_for(struct follower *f, int64_t us)
@@ -64,7 +66,16 @@ static void lost(struct follower *f, const struct err *err)
     f->told_lost = true;
 }
 
-enum { ST_BEGIN, ST_HEADER, ST_RECIPIENTS, ST_DOMAINS, ST_LEFT, ST_COMMIT, STATEMENTS };
+enum {
+    ST_BEGIN,
+    ST_HEADER,
+    ST_RECIPIENTS,
+    ST_DOMAINS,
+    ST_LEFT,
+    ST_REFUSALS,
+    ST_COMMIT,
+    STATEMENTS
+};
 
 /* One reading of what is new; in the order in which readers may see it. */
 static const struct statement {
@@ -75,6 +86,7 @@ static const struct statement {
     [ST_RECIPIENTS] = {"rollcall_recipients", FEED_RECIPIENTS},
     [ST_DOMAINS] = {"rollcall_domains", FEED_DOMAINS},
     [ST_LEFT] = {"rollcall_left", FEED_LEFT},
+    [ST_REFUSALS] = {"rollcall_refusals", FEED_REFUSALS},
     [ST_COMMIT] = {"rollcall_commit", "commit"},
 };
 
@@ -193,12 +205,46 @@ static bool load_everything(struct reading *reading, struct err *err)
         return false;
     }
     replica_load_end(f->options.replica, &reading->header.newest);
+    f->has_refusals = false;
     replica_figures(f->options.replica, &figures);
     log_write(LOG_FULL_LOAD_DONE, "version %lld: %llu domains, %llu recipients in %.1f s",
               (long long)figures.position.version, (unsigned long long)figures.domains,
               (unsigned long long)figures.recipients,
               (double)(clock_elapsed_us() - reading->begun_us) / CLOCK_SECOND);
     return true;
+}
+
+/* ---- refusals, once for each index ---- */
+
+static bool load_refusal(void *context, struct span line, struct err *err)
+{
+    struct reading *reading = context;
+    struct replica *replica = reading->follower->options.replica;
+    struct feed_recipient r;
+
+    if (!feed_copy_line(line, &r, err))
+        return false;
+    if (!reading->refusals)
+        replica_batch_begin(replica, &reading->header.newest);
+    reading->refusals = true;
+    replica_batch_refusal(replica, r.domain_id, span_of(r.local, r.local_len),
+                          r.recipient.refused_hour);
+    return true;
+}
+
+/* They may be newer than the roll at hand: whoever comes onto it meanwhile wins all the same. */
+static bool load_refusals(struct reading *reading, struct err *err)
+{
+    struct follower *f = reading->follower;
+
+    if (f->has_refusals)
+        return true;
+    f->has_refusals = db_copy_out(f->db, FEED_COPY_REFUSALS, load_refusal, reading, err);
+    if (reading->refusals && f->has_refusals)
+        replica_batch_end(f->options.replica);
+    else if (reading->refusals)
+        replica_batch_abort(f->options.replica);
+    return f->has_refusals;
 }
 
 /* ---- following ---- */
@@ -225,6 +271,17 @@ static bool take_recipient(struct reading *reading, const struct db_result *row,
     return true;
 }
 
+static bool take_refusal(struct reading *reading, const struct db_result *row, struct err *err)
+{
+    struct feed_recipient r;
+
+    if (!feed_recipient(row, 0, &r, err))
+        return false;
+    replica_batch_refusal(reading->follower->options.replica, r.domain_id,
+                          span_of(r.local, r.local_len), r.recipient.refused_hour);
+    return true;
+}
+
 static bool take_domain(struct reading *reading, const struct db_result *row, struct err *err)
 {
     struct domain_record record;
@@ -245,6 +302,8 @@ static bool take_row(void *context, size_t statement, const struct db_result *ro
         return true; /* purged tombstones: the rows alone do not help */
     if (statement == ST_DOMAINS)
         return take_domain(reading, row, err);
+    if (statement == ST_REFUSALS)
+        return take_refusal(reading, row, err);
     return take_recipient(reading, row, statement == ST_LEFT, err);
 }
 
@@ -307,7 +366,7 @@ static bool carry_out(struct follower *f, struct reading *reading, struct err *e
         break;
     }
     caught_up(f, reading);
-    return true;
+    return load_refusals(reading, err);
 }
 
 static bool follow(struct follower *f, struct err *err)
@@ -398,7 +457,7 @@ static void round_once(struct follower *f)
             failed(f, &err);
     }
     tell_when_stale(f);
-    replica_tend(f->options.replica, clock_elapsed_us());
+    replica_tend(f->options.replica, clock_elapsed_us(), f->settings.refused_for_us);
 }
 
 static void *run(void *context)

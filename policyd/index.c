@@ -38,7 +38,7 @@ struct index {
     _Atomic(struct table *) shard[SHARDS];
     uint8_t key[SECRET_HASH_KEY];
     struct epoch *epoch;
-    _Atomic uint64_t count, bytes;
+    _Atomic uint64_t count, refusals, bytes;
 };
 
 static size_t table_bytes(uint64_t slots)
@@ -78,6 +78,7 @@ struct index *index_new(struct epoch *epoch, uint64_t expected, const uint8_t ke
         atomic_init(&index->shard[i], table);
     }
     atomic_init(&index->count, 0);
+    atomic_init(&index->refusals, 0);
     atomic_init(&index->bytes, bytes);
     return index;
 }
@@ -189,6 +190,16 @@ static struct table *rebuild(struct index *index, uint64_t hash)
     return fresh;
 }
 
+static void count(struct index *index, enum index_state before, enum index_state after)
+{
+    atomic_fetch_add_explicit(&index->count,
+                              (uint64_t)(after != INDEX_ABSENT) - (before != INDEX_ABSENT),
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&index->refusals,
+                              (uint64_t)(after == INDEX_REFUSED) - (before == INDEX_REFUSED),
+                              memory_order_relaxed);
+}
+
 void index_set(struct index *index, struct span key, struct index_entry entry)
 {
     uint64_t hash = secret_hash64(key.at, key.len, index->key);
@@ -203,7 +214,7 @@ void index_set(struct index *index, struct span key, struct index_entry entry)
         atomic_store_explicit(&table->slot[i], leaves ? SLOT_DELETED : word_of(hash, entry),
                               memory_order_relaxed);
         table->live -= leaves;
-        atomic_fetch_sub_explicit(&index->count, leaves, memory_order_relaxed);
+        count(index, entry_of(word).state, entry.state);
         return;
     }
     if (entry.state == INDEX_ABSENT)
@@ -211,11 +222,11 @@ void index_set(struct index *index, struct span key, struct index_entry entry)
     if (table->used >= table->slots - table->slots / 8)
         table = rebuild(index, hash);
     place(table, word_of(hash, entry));
-    atomic_fetch_add_explicit(&index->count, 1, memory_order_relaxed);
+    count(index, INDEX_ABSENT, entry.state);
 }
 
 /* What becomes of a word whose stamp is too old: 0 when it stays as it is. */
-static uint64_t swept(uint64_t word, int64_t now_seconds)
+static uint64_t swept(uint64_t word, int64_t now_seconds, int64_t refused_hours)
 {
     struct index_entry e = entry_of(word);
     uint64_t print = word >> DATA_BITS;
@@ -226,23 +237,24 @@ static uint64_t swept(uint64_t word, int64_t now_seconds)
         return index_age(e.when, now_seconds / 86400) > INDEX_DAYS_MOST
                    ? word_of(print, (struct index_entry){INDEX_ACTIVE, 0})
                    : 0;
-    if (index_age(e.when, now_seconds / 3600) <= INDEX_HOURS_MOST)
-        return 0;
-    return e.state == INDEX_REFUSED ? SLOT_DELETED
-                                    : word_of(print, (struct index_entry){INDEX_ACTIVE, 0});
+    int64_t age = index_age(e.when, now_seconds / 3600);
+    if (e.state == INDEX_REFUSED)
+        return age > refused_hours || age > INDEX_HOURS_MOST ? SLOT_DELETED : 0;
+    return age > INDEX_HOURS_MOST ? word_of(print, (struct index_entry){INDEX_ACTIVE, 0}) : 0;
 }
 
-void index_sweep(struct index *index, int64_t now_seconds)
+void index_sweep(struct index *index, int64_t now_seconds, int64_t refused_hours)
 {
     for (uint64_t s = 0; s < SHARDS; s++) {
         struct table *table = table_of(index, s << (64 - SHARD_BITS));
         for (uint64_t i = 0; i < table->slots; i++) {
-            uint64_t fresh = swept(load_slot(table, i), now_seconds);
+            uint64_t fresh = swept(load_slot(table, i), now_seconds, refused_hours);
             if (fresh == 0)
                 continue;
             atomic_store_explicit(&table->slot[i], fresh, memory_order_relaxed);
             table->live -= fresh == SLOT_DELETED;
-            atomic_fetch_sub_explicit(&index->count, fresh == SLOT_DELETED, memory_order_relaxed);
+            if (fresh == SLOT_DELETED)
+                count(index, INDEX_REFUSED, INDEX_ABSENT);
         }
     }
 }
@@ -250,6 +262,11 @@ void index_sweep(struct index *index, int64_t now_seconds)
 uint64_t index_count(const struct index *index)
 {
     return atomic_load_explicit(&index->count, memory_order_relaxed);
+}
+
+uint64_t index_refusals(const struct index *index)
+{
+    return atomic_load_explicit(&index->refusals, memory_order_relaxed);
 }
 
 uint64_t index_bytes(const struct index *index)

@@ -73,12 +73,13 @@ void index_set(struct index *index, struct span key, struct index_entry entry);
 
 /*
  * The writer, at least once in ten days: takes the stamps away that are older than INDEX_DAYS_MOST
- * or INDEX_HOURS_MOST, before the dial comes round, and removes the INDEX_REFUSED entries among
- * them.
+ * or INDEX_HOURS_MOST, before the dial comes round, and removes the INDEX_REFUSED entries older
+ * than `refused_hours` or that.
  */
-void index_sweep(struct index *index, int64_t now_seconds);
+void index_sweep(struct index *index, int64_t now_seconds, int64_t refused_hours);
 
-uint64_t index_count(const struct index *index); /* entries; any thread, may lag */
-uint64_t index_bytes(const struct index *index); /* memory; any thread, may lag */
+uint64_t index_count(const struct index *index);    /* entries; any thread, may lag */
+uint64_t index_refusals(const struct index *index); /* of these: INDEX_REFUSED */
+uint64_t index_bytes(const struct index *index);    /* memory; any thread, may lag */
 
 #endif

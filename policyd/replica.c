@@ -531,7 +531,9 @@ void replica_publish_figures(struct replica *r)
 
     r->counted.position = r->position;
     r->counted.domains = live != NULL ? domains_count(live->domains) : 0;
-    r->counted.recipients = index != NULL ? index_count(index) : r->disk.recipients;
+    r->counted.refusals = index != NULL ? index_refusals(index) : 0;
+    r->counted.recipients =
+        index != NULL ? index_count(index) - index_refusals(index) : r->disk.recipients;
     r->counted.index_bytes = index != NULL ? index_bytes(index) : 0;
     r->counted.in_memory = index != NULL;
     r->counted.disk_behind = r->disk_behind;
@@ -607,7 +609,7 @@ static void reopen_disk(struct replica *r, int64_t now_us)
         log_write(LOG_REPLICA_FAILED, "%s; tried again in 10 s", err.text);
 }
 
-void replica_tend(struct replica *r, int64_t now_us)
+void replica_tend(struct replica *r, int64_t now_us, int64_t refused_for_us)
 {
     struct replica_generation *live;
     struct err err;
@@ -626,7 +628,8 @@ void replica_tend(struct replica *r, int64_t now_us)
         struct index *index = atomic_load(&live->index);
         r->swept_at = now_us;
         if (index != NULL)
-            index_sweep(index, clock_wall_us() / CLOCK_SECOND);
+            index_sweep(index, clock_wall_us() / CLOCK_SECOND,
+                        refused_for_us / (3600 * CLOCK_SECOND) + 1);
         drop_tombstones(r, live);
     }
     replica_publish_figures(r);

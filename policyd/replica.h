@@ -92,7 +92,7 @@ enum lookup replica_find(const struct replica_generation *generation,
 int64_t replica_age_us(const struct replica *replica, int64_t now_us);
 struct replica_figures {
     struct replica_position position;
-    uint64_t domains, recipients, index_bytes;
+    uint64_t domains, recipients, refusals, index_bytes;
     uint64_t batches, rows, loads, damages, write_failures;
     bool in_memory; /* the index is complete */
     bool disk_behind;
@@ -121,6 +121,13 @@ void replica_batch_begin(struct replica *replica, const struct replica_position 
 void replica_batch_recipient(struct replica *replica, int32_t domain_id, struct span local,
                              const struct replica_recipient *recipient /* NULL: left */);
 void replica_batch_domain(struct replica *replica, const struct domain_record *record);
+/*
+ * At the end of a batch: somebody who is not on the roll, and whom the server refused in that hour
+ * since 1970 (0: not any more). Says nothing about recipients of the roll. Only memory keeps it: a
+ * new index begins without, and then all of them are to be told again.
+ */
+void replica_batch_refusal(struct replica *replica, int32_t domain_id, struct span local,
+                           uint32_t hour);
 void replica_batch_end(struct replica *replica);
 void replica_batch_abort(
     struct replica *replica); /* what is applied stays and is known as pending */
@@ -135,8 +142,8 @@ void replica_load_abort(struct replica *replica);
 
 /* PostgreSQL confirmed at that clock_elapsed_us that nothing is missing. */
 void replica_confirm(struct replica *replica, int64_t at_us);
-/* Regular work: checkpoints, old stamps and tombstones, the confirmation on disk, a disk that came
- * back. */
-void replica_tend(struct replica *replica, int64_t now_us);
+/* Regular work: checkpoints, old stamps, refusals and tombstones, the confirmation on disk, a disk
+ * that came back. */
+void replica_tend(struct replica *replica, int64_t now_us, int64_t refused_for_us);
 
 #endif

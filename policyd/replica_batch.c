@@ -33,9 +33,10 @@ static enum kv_outcome write_changes(struct replica *r, struct kv_txn *txn,
 
     for (size_t i = 0; outcome == KV_DONE && i < r->change_count; i++) {
         const struct replica_change *change = &r->changes[i];
-        outcome = change->domain != NULL
-                      ? replica_put_domain(txn, r->domain_table, change->domain, err)
-                      : write_recipient(r, txn, state, change, err);
+        if (change->domain != NULL)
+            outcome = replica_put_domain(txn, r->domain_table, change->domain, err);
+        else if (!change->refusal)
+            outcome = write_recipient(r, txn, state, change, err);
     }
     return outcome == KV_DONE ? replica_put_state(txn, r->meta, state, err) : outcome;
 }
@@ -67,6 +68,20 @@ static void write_to_disk(struct replica *r, bool last)
     replica_disk_trouble(r, outcome, &err);
 }
 
+/* Of an address that is not on the roll: recipients do not give way. */
+static void note_refusal(struct index *index, struct span key, uint32_t hour, int64_t now_seconds)
+{
+    enum index_state state = index_find(index, key).state;
+    bool counts = hour != 0 && now_seconds / 3600 - (int64_t)hour <= INDEX_HOURS_MOST;
+
+    if (state != INDEX_ABSENT && state != INDEX_REFUSED)
+        return;
+    if (counts && (state == INDEX_REFUSED || index_refusals(index) < REPLICA_REFUSALS_MOST))
+        index_set(index, key, (struct index_entry){INDEX_REFUSED, index_stamp(hour)});
+    else
+        index_set(index, key, (struct index_entry){INDEX_ABSENT, 0});
+}
+
 static void change_memory(struct replica *r)
 {
     struct replica_generation *live = atomic_load(&r->live);
@@ -81,9 +96,12 @@ static void change_memory(struct replica *r)
             continue;
         }
         size_t len = replica_key(key, change->domain_id, span_of(change->local, change->local_len));
-        index_set(index, span_of(key, len),
-                  change->leaves ? (struct index_entry){INDEX_ABSENT, 0}
-                                 : replica_entry(&change->recipient, now));
+        if (change->refusal)
+            note_refusal(index, span_of(key, len), change->recipient.refused_hour, now);
+        else
+            index_set(index, span_of(key, len),
+                      change->leaves ? (struct index_entry){INDEX_ABSENT, 0}
+                                     : replica_entry(&change->recipient, now));
     }
     if (r->epoch.garbage != NULL)
         epoch_synchronize(&r->epoch);
@@ -133,6 +151,14 @@ void replica_batch_recipient(struct replica *r, int32_t domain_id, struct span l
     change->leaves = recipient == NULL;
     if (recipient != NULL)
         change->recipient = *recipient;
+}
+
+void replica_batch_refusal(struct replica *r, int32_t domain_id, struct span local, uint32_t hour)
+{
+    struct replica_recipient recipient = {.refused_hour = hour};
+
+    replica_batch_recipient(r, domain_id, local, hour != 0 ? &recipient : NULL);
+    r->changes[r->change_count - 1].refusal = true;
 }
 
 void replica_batch_domain(struct replica *r, const struct domain_record *record)

@@ -204,6 +204,7 @@ void replica_load_end(struct replica *r, const struct replica_position *position
     r->position = *position;
     r->pending = (struct replica_position){0};
     r->disk_behind = !on_disk;
+    r->batch_on_disk = on_disk;
     if (on_disk)
         r->disk_restarted = false;
     else

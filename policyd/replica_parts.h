@@ -7,8 +7,9 @@
 #include "policyd/replica.h"
 
 enum {
-    REPLICA_FORMAT = 1,        /* of the records below; another one means a full load */
-    REPLICA_BATCH_ROWS = 4096, /* changes per transaction */
+    REPLICA_FORMAT = 1,              /* of the records below; another one means a full load */
+    REPLICA_BATCH_ROWS = 4096,       /* changes per transaction */
+    REPLICA_REFUSALS_MOST = 1 << 20, /* of a flood, the rest is asked about again */
     REPLICA_KEY_MAX = 4 + ADDR_LOCAL_MAX,
     REPLICA_TABLE_NAME = 32,
 };
@@ -26,6 +27,7 @@ struct replica_change {
     struct domain_record *domain; /* a domain; else a recipient */
     int32_t domain_id;
     bool leaves;
+    bool refusal; /* of an address that is not on the roll; recipient.refused_hour: when */
     uint8_t local_len;
     char local[ADDR_LOCAL_MAX];
     struct replica_recipient recipient;

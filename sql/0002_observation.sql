@@ -32,6 +32,22 @@ create table refusal (
 create index refusal_changed_by on refusal (changed_by);
 create index refusal_age on refusal (domain_id, refused_at);
 
+-- Whoever comes onto the roll is refused no more.
+create function refusal_ends() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  if exists (select from refusal) then
+    -- dynamic, so that each statement is planned for its own number of rows
+    execute 'update refusal f set refused_at = null, changed_by = roll_changeset() from touched t
+             where f.domain_id = t.domain_id and f.local_part = t.local_part and f.refused_at is not null
+               and t.state in (''active'', ''disabled'')';
+  end if;
+  return null;
+end $$;
+create trigger recipient_refusal_inserted after insert on recipient referencing new table as touched
+  for each statement execute function refusal_ends();
+create trigger recipient_refusal_updated after update on recipient referencing new table as touched
+  for each statement execute function refusal_ends();
+
 -- How far a gateway's logs have been read. `sequence` counts commits: who read from another one is too late.
 create table log_position (
   gateway text primary key check (length(gateway) between 1 and 255),
@@ -184,9 +200,10 @@ begin
   for full_domain in
     select distinct d from unnest(domains, no_at) t (d, n) where n is not null order by d
   loop
-    delete from refusal where domain_id = full_domain and refused_at <= (
-      select refused_at from refusal where domain_id = full_domain and refused_at is not null
-        order by refused_at desc offset 100000 limit 1);
+    delete from refusal f using (
+        select local_part from refusal where domain_id = full_domain and refused_at is not null
+          order by refused_at desc, local_part offset 100000) old
+      where f.domain_id = full_domain and f.local_part = old.local_part;
   end loop;
 end $$;
 
@@ -218,6 +235,7 @@ begin
   then
     return 0;
   end if;
+  perform from domain where id = of for share; -- as everybody who changes both tables
   changeset := observe_changeset(by);
   update refusal set refused_at = null, changed_by = changeset
     where domain_id = of and refused_at is not null and (local is null or local_part = local);

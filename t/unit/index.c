@@ -190,7 +190,7 @@ static void check_sweep(void)
     set(index, 6, INDEX_ACTIVE_REFUSED, old_hour);
     set(index, 7, INDEX_REFUSED, young_hour);
     set(index, 8, INDEX_REFUSED, old_hour);
-    index_sweep(index, now);
+    index_sweep(index, now, INDEX_HOURS_MOST);
     ok(is(index, 1, INDEX_ACTIVE, young_day), "a stamp in time stays");
     ok(is(index, 2, INDEX_ACTIVE, 0), "an old one goes, the recipient stays");
     ok(is(index, 3, INDEX_ACTIVE, 0) && is(index, 4, INDEX_DISABLED, 0), "without one: as it was");
@@ -199,7 +199,7 @@ static void check_sweep(void)
     ok(is(index, 7, INDEX_REFUSED, young_hour), "a refusal of an unlisted one in time stays");
     ok(is(index, 8, INDEX_ABSENT, 0), "an old one goes altogether");
     is_int(index_count(index), 7, "and is not counted");
-    index_sweep(index, now);
+    index_sweep(index, now, INDEX_HOURS_MOST);
     is_int(index_count(index), 7, "a second sweep finds nothing");
     set(index, 8, INDEX_ACTIVE, 0);
     ok(is(index, 8, INDEX_ACTIVE, 0) && index_count(index) == 8, "its slot is used again");

@@ -3,7 +3,8 @@
  *
  * Catches: a position that is committed without its data or before it, a generation that is half
  * switched, an interrupted batch that is forgotten, a served domain that turns foreign after a
- * restored dump, a truncated or overwritten file that is answered from.
+ * restored dump, a truncated or overwritten file that is answered from, a refusal that hides a
+ * recipient or outlives its domain.
  */
 #include "policyd/replica.h"
 
@@ -370,6 +371,79 @@ static void test_damage(void)
     }
 }
 
+/* ---- refusals */
+
+/* '.' nobody knows of it, 'r' refused, 'a' on the roll. */
+static char known(struct replica *replica, const char *local)
+{
+    const struct replica_generation *generation = replica_enter(replica, 0);
+    struct replica_probe probe;
+    struct index_entry entry;
+
+    replica_probe(generation, 1, span_text(local), &probe);
+    enum lookup found = replica_find(generation, &probe, &entry);
+    replica_leave(replica, 0);
+    return found == LOOKUP_FOUND ? 'a' : entry.state == INDEX_REFUSED ? 'r' : '.';
+}
+
+static void refuse(struct replica *replica, int64_t version, const char *local, int64_t hours_ago)
+{
+    struct replica_position at = position(version);
+    int64_t hour = clock_wall_us() / CLOCK_SECOND / 3600 - hours_ago;
+
+    replica_from(replica, clock_elapsed_us());
+    replica_batch_begin(replica, &at);
+    replica_batch_refusal(replica, 1, span_text(local), hours_ago < 0 ? 0 : (uint32_t)hour);
+    replica_batch_end(replica);
+}
+
+static void check_counts(struct replica *replica, uint64_t recipients, uint64_t refusals)
+{
+    struct replica_figures figures;
+
+    replica_figures(replica, &figures);
+    ok(figures.recipients == recipients && figures.refusals == refusals,
+       "%llu recipients, %llu refusals", (unsigned long long)figures.recipients,
+       (unsigned long long)figures.refusals);
+}
+
+static void test_refusals(void)
+{
+    enum { NOT_ANY_MORE = -1 };
+    struct replica *replica = open_replica();
+
+    load(replica, 60, 1, 10);
+    refuse(replica, 61, "ghost", 0);
+    refuse(replica, 62, "u000003", 0);
+    ok(known(replica, "ghost") == 'r', "a refusal is known");
+    ok(known(replica, "u000003") == 'a', "and hides no recipient");
+    check_counts(replica, 10, 1);
+    add_and_remove(replica, 63, "ghost", NULL);
+    ok(known(replica, "ghost") == 'a', "whoever comes onto the roll is known");
+    refuse(replica, 64, "ghost", NOT_ANY_MORE);
+    ok(known(replica, "ghost") == 'a', "the end of a refusal takes nobody from it");
+    check_counts(replica, 11, 0);
+    add_and_remove(replica, 65, "other", "ghost");
+    refuse(replica, 66, "ghost", 2);
+    refuse(replica, 67, "old", 30);
+    ok(known(replica, "ghost") == 'r' && known(replica, "old") == 'r', "refused after it left");
+    /* an hour since the start of the machine is the first moment for regular work */
+    replica_tend(replica, clock_elapsed_us() + 7200 * CLOCK_SECOND, 3 * 3600 * CLOCK_SECOND);
+    ok(known(replica, "ghost") == 'r' && known(replica, "old") == '.', "old ones go");
+    refuse(replica, 68, "ghost", NOT_ANY_MORE);
+    ok(known(replica, "ghost") == '.', "one that is over is nothing");
+    refuse(replica, 69, "ghost", 0);
+    replica_close(&replica);
+    replica = open_replica();
+    ok(find(replica, 1, "ghost") == LOOKUP_ABSENT, "the disk knows no refusals");
+    replica_fill(replica, &never);
+    ok(known(replica, "ghost") == '.' && known(replica, "other") == 'a', "only the roll");
+    refuse(replica, 70, "ghost", 0);
+    load(replica, 71, 1, 10);
+    ok(known(replica, "ghost") == '.', "a full load begins without");
+    replica_close(&replica);
+}
+
 static void empty_directory(void)
 {
     char command[128];
@@ -396,6 +470,8 @@ int main(void)
     test_interrupted_batch();
     test_kills();
     test_damage();
+    empty_directory();
+    test_refusals();
     remove_directory();
     return tap_done();
 }
