@@ -47,6 +47,9 @@ struct conf {
     int64_t accept_abuse;
     int64_t verified_for;
     int64_t refused_for;
+    int64_t probe_limit;
+    int64_t harvest_limit;
+    int64_t harvest_window;
     char *unknown_text;
     char *unsure_text;
     char *subdomain_text;

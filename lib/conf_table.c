@@ -171,7 +171,16 @@ const struct conf_row conf_rows[] = {
         "without asking again."),
     ROW(CONF_TIME, refused_for, "3h", MINUTE, 30 * DAY, NULL, NULL, true,
         "Relay check smtp: how long after the customer's server refused an address it is refused "
-        "without asking again."),
+        "without asking again, on every gateway. Counted in whole hours."),
+    ROW(CONF_NUMBER, probe_limit, "120", 0, 60000, NULL, NULL, true,
+        "Relay check smtp and either: for how many recipients that are not on the roll a gateway "
+        "has a domain's server asked in a minute; the rest gets 450. Whom Postfix knows lately "
+        "does not count. 0: no limit."),
+    ROW(CONF_NUMBER, harvest_limit, "50", 0, 60000, NULL, NULL, true,
+        "A client that asks for more recipients that are not on the roll than this within "
+        "harvest_window gets 450 for new ones, unless it is in inside_networks. 0: no limit."),
+    ROW(CONF_TIME, harvest_window, "10m", S, DAY, NULL, NULL, true,
+        "How long a client's unknown recipients are counted together, see harvest_limit."),
     ROW(CONF_TEXT, unknown_text, "User unknown", 1, 200, NULL, check_reply, true,
         "Text after '550 5.1.1'. Never name an internal host here."),
     ROW(CONF_TEXT, unsure_text, "Recipient cannot be verified now, try again later", 1, 200, NULL,

@@ -34,6 +34,10 @@ const struct verdict_rule_row verdict_rules[RULES] = {
          "On the roll, but the customer's server has not accepted it lately: it is asked."},
     [RULE_ASK_UNLISTED] = {"ask-unlisted", "Not on the roll: the customer's server is asked."},
     [RULE_REFUSED_LATELY] = {"refused", "The customer's server refused this recipient lately."},
+    [RULE_HARVEST] = {"harvest", "The client has asked for too many unknown recipients "
+                                 "(harvest_limit): it is put off for a while."},
+    [RULE_PROBE_LIMIT] = {"probe-limit", "The customer's server is asked for too many unknown "
+                                         "recipients in this minute (probe_limit)."},
     [RULE_UNLISTED] = {"unlisted",
                        "The recipient is not on the roll, and the list is complete and fresh."},
     [RULE_LOOKUP_FAILED] = {"lookup-failed", "The replica could not be read."},
@@ -191,6 +195,15 @@ struct verdict verdict(const struct verdict_question *q)
         v.shadow_rule = shadow.rule;
     }
     return v;
+}
+
+struct verdict verdict_held_off(const struct verdict *v, enum verdict_rule why)
+{
+    struct verdict held = *v;
+
+    held.action = ACTION_DEFER;
+    held.rule = why;
+    return held;
 }
 
 size_t verdict_write(const struct verdict *v, const struct verdict_texts *texts, char *out,

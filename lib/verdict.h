@@ -92,6 +92,8 @@ enum verdict_rule {
     RULE_ASK_LISTED,
     RULE_ASK_UNLISTED,
     RULE_REFUSED_LATELY,
+    RULE_HARVEST,     /* the daemon's: would be asked about, but for policyd/limits.h */
+    RULE_PROBE_LIMIT,
     RULE_UNLISTED,
     RULE_LOOKUP_FAILED,
     RULE_LIST_STALE,
@@ -115,6 +117,8 @@ struct verdict {
 };
 
 struct verdict verdict(const struct verdict_question *question);
+/* The same when the server would be asked and may not be: what comes of it for that reason. */
+struct verdict verdict_held_off(const struct verdict *verdict, enum verdict_rule why);
 
 /*
  * The action as the policy protocol writes it, "action=…\n\n" (Postfix SMTPD_POLICY_README). Texts

@@ -151,6 +151,25 @@ static void gather(struct answerer *a, struct answer_pending *p, int64_t now_us)
     p->probing = !standing.broken && probe(a->generation, p->domain, q->local, &p->probe);
 }
 
+/* What costs the customer's server a question is counted, and bounded. */
+static void bound(struct answerer *a, const struct answer_pending *p, struct verdict *v)
+{
+    static const enum verdict_rule rules[] = {
+        [LIMITS_HARVEST] = RULE_HARVEST, [LIMITS_PROBES] = RULE_PROBE_LIMIT};
+    struct limits_question question = {.client_address = p->request.client_address,
+                                       .domain_id = p->domain != NULL ? p->domain->id : 0,
+                                       .local = p->question.local,
+                                       .now_s = p->now_us / CLOCK_SECOND};
+
+    if (v->rule == RULE_REFUSED_LATELY && p->question.recipient.lookup == LOOKUP_ABSENT)
+        limits_note_unknown(a->limits, &a->settings.limits, &question);
+    if (v->rule != RULE_ASK_UNLISTED)
+        return;
+    enum limits_outcome outcome = limits_ask(a->limits, &a->settings.limits, &question);
+    if (outcome != LIMITS_ASK)
+        *v = verdict_held_off(v, rules[outcome]);
+}
+
 static void count(struct answerer *a, const struct verdict *v)
 {
     _Atomic uint64_t *counter = &a->counters.answers[v->action][v->rule];
@@ -209,6 +228,7 @@ void answer_leave(struct answerer *a)
 void answer_look(struct answerer *a, struct answer_pending *p, int64_t now_us)
 {
     p->domain = NULL;
+    p->now_us = now_us;
     p->question = (struct verdict_question){
         .decides = decides(&p->request),
         .recipient = {.verified_age_us = -1, .refused_age_us = -1},
@@ -228,6 +248,8 @@ size_t answer_write(struct answerer *a, struct answer_pending *p, char *out)
     else if (p->domain != NULL)
         recipient_facts(&p->question.recipient, a->generation, p);
     struct verdict v = verdict(&p->question);
+    if (v.rule == RULE_ASK_UNLISTED || v.rule == RULE_REFUSED_LATELY)
+        bound(a, p, &v);
     count(a, &v);
     tell(a, &p->request, &v);
     const struct answer_words *words = words_of(a, &v);

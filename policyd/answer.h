@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "lib/verdict.h"
+#include "policyd/limits.h"
 #include "policyd/replica.h"
 #include "policyd/request.h"
 #include "policyd/settings.h"
@@ -38,11 +39,13 @@ struct answer_pending {
     const struct domain_record *domain; /* NULL: no look-up is to be done */
     bool broken;                        /* an alias domain whose target is not there */
     bool probing;                       /* `probe` is the recipient exactly as asked */
+    int64_t now_us;
     struct replica_probe probe;
 };
 
 struct answerer {
     struct replica *replica;
+    struct limits *limits;                       /* all workers' */
     const struct replica_generation *generation; /* between answer_enter and answer_leave */
     size_t reader; /* this worker's number among the replica's readers */
     struct settings settings;

@@ -173,7 +173,10 @@ static bool start(struct program *p, struct err *err)
 {
     const struct conf *conf = &p->conf.value;
     size_t workers = worker_count(conf);
+    struct network_list inside;
 
+    if (!network_list_parse(span_text(conf->inside_networks), &inside, err))
+        return false;
     if (!replica_open(&p->replica,
                       &(struct replica_options){.directory = conf->replica_directory,
                                                 .cache_bytes = conf->replica_cache,
@@ -181,7 +184,7 @@ static bool start(struct program *p, struct err *err)
                                                 .readers = workers},
                       err))
         return false;
-    policy_init(&p->policy, p->replica, workers);
+    policy_init(&p->policy, p->replica, workers, &inside);
     p->server = server_start(
         &(struct server_options){.listeners = p->listeners.fds,
                                  .listener_count = p->listeners.count,

@@ -9,11 +9,12 @@
 _Static_assert((int)SERVER_ANSWER_MAX >= (int)ANSWER_MAX, "an answer fits");
 _Static_assert((int)SERVER_REQUEST_MAX == (int)REQUEST_MAX, "one limit");
 
-void policy_init(struct policy *policy, struct replica *replica, size_t workers)
+void policy_init(struct policy *policy, struct replica *replica, size_t workers,
+                 const struct network_list *inside)
 {
     size_t bytes = workers * sizeof *policy->answerers;
 
-    *policy = (struct policy){.workers = workers};
+    *policy = (struct policy){.workers = workers, .limits = limits_new(inside)};
     policy->answerers = aligned_alloc(_Alignof(struct answerer), bytes);
     if (policy->answerers == NULL)
         abort();
@@ -21,6 +22,7 @@ void policy_init(struct policy *policy, struct replica *replica, size_t workers)
     policy->pending = mem_zero(workers, sizeof *policy->pending);
     for (size_t i = 0; i < workers; i++) {
         policy->answerers[i].replica = replica;
+        policy->answerers[i].limits = policy->limits;
         policy->answerers[i].reader = i;
     }
 }
@@ -30,6 +32,7 @@ void policy_free(struct policy *policy)
     free(policy->answerers);
     free(policy->pending);
     policy->answerers = NULL;
+    limits_free(&policy->limits);
     policy->pending = NULL;
 }
 

@@ -10,12 +10,15 @@
 
 struct policy {
     struct answerer *answerers; /* one for each worker */
+    struct limits *limits;
     struct answer_pending (*pending)[SERVER_LANES];
     size_t workers;
     _Atomic uint64_t malformed;
 };
 
-void policy_init(struct policy *policy, struct replica *replica, size_t workers);
+/* `inside`: clients that harvest_limit does not hold for. */
+void policy_init(struct policy *policy, struct replica *replica, size_t workers,
+                 const struct network_list *inside);
 void policy_free(struct policy *policy);
 /* Its context: struct policy *. */
 extern const struct server_handler policy_handler;

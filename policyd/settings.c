@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "lib/clock.h"
+
 static struct {
     pthread_mutex_t lock;
     _Atomic unsigned number;
@@ -22,6 +24,9 @@ void settings_publish(const struct conf *conf)
         .source_stale_limit_us = conf->source_stale_limit,
         .verified_for_us = conf->verified_for,
         .refused_for_us = conf->refused_for,
+        .limits = {.probe_limit = (uint32_t)conf->probe_limit,
+                   .harvest_limit = (uint32_t)conf->harvest_limit,
+                   .harvest_window_s = conf->harvest_window / CLOCK_SECOND},
         .accept_abuse = conf->accept_abuse != 0,
         .log_answers = (enum conf_log_answers)conf->log_answers,
     };

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "lib/conf.h"
+#include "policyd/limits.h"
 
 enum { SETTINGS_TEXT_MAX = 200 }; /* of the reply texts, as conf_table.c bounds them */
 
@@ -19,6 +20,7 @@ struct settings {
     int64_t idle_limit_us, request_limit_us;
     int64_t stale_limit_us, source_stale_limit_us;
     int64_t verified_for_us, refused_for_us;
+    struct limits_rules limits;
     bool accept_abuse;
     enum conf_log_answers log_answers;
     char unknown_text[SETTINGS_TEXT_MAX + 1];
