@@ -79,7 +79,7 @@ struct roll_job {
     " where s.recipient_id = " id                                                                  \
     " order by roll_claim(s.source, s.source_id, s.disabled) collate \"C\")"
 
-enum { ROLL_LARGE = 5000 }; /* addresses; from here on statistics and memory pay */
+enum { ROLL_LARGE = 500 }; /* addresses; from here on statistics and memory pay */
 
 /* roll.c */
 bool roll_job_open(struct roll_job **job, struct db *db, const struct roll_request *request,
