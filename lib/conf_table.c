@@ -296,7 +296,7 @@ const struct conf_row conf_rows[] = {
     ROW(CONF_TIME, keep_virus, "14d", DAY, 3650 * DAY, NULL, NULL, false, "The same for viruses."),
     ROW(CONF_TIME, keep_content, "30d", DAY, 3650 * DAY, NULL, NULL, false,
         "The same for what was caught for its content."),
-    ROW(CONF_NUMBER, ldap_parallel, "20", 1, 200, NULL, NULL, false,
+    ROW(CONF_NUMBER, ldap_parallel, "25", 1, 200, NULL, NULL, false,
         "Directories that rollcall-ldapsync reads at the same time."),
     ROW(CONF_TEXT, ldap_denied_networks,
         "127.0.0.0/8, ::1, 169.254.0.0/16, fe80::/10, 0.0.0.0/8, ::/128", 0, 4096, NULL,

@@ -97,7 +97,7 @@ static bool set_options(struct directory *d, struct err *err)
         ldap_get_option(d->ld, LDAP_OPT_SOCKBUF, &socket) != LDAP_OPT_SUCCESS)
         return err_set(err, ERR_OTHER, "%s: libldap takes no options", d->server);
     ber_sockbuf_ctrl(socket, LBER_SB_OPT_SET_MAX_INCOMING, &most);
-    return set_tls(d, err);
+    return true;
 }
 
 /* Waits for the one answer to an operation and gives its result code. */
@@ -188,7 +188,8 @@ static bool connect_to(struct directory *d, struct span server, struct err *err)
         return err_set(err, ERR_CONFIG, "%s: is no server's address", d->server);
     }
     bool start = !local && !tls && strcmp(s->tls, "starttls") == 0;
-    if (!set_options(d, err))
+    /* reading a system's hundreds of certificates costs more than a small directory */
+    if (!set_options(d, err) || ((tls || start) && !set_tls(d, err)))
         return false;
     d->securing = tls;
     int connected = ldap_connect(d->ld);

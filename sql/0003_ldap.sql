@@ -33,13 +33,21 @@ create index ldap_source_domain_domain on ldap_source_domain (domain_id);
 
 -- Who is who: a directory's entry keeps its user, whatever its addresses and its place become.
 create table ldap_user (
-  source_id integer not null references ldap_source on delete cascade,
+  source_id integer not null, -- goes with its source, see ldap_source_gone()
   identity uuid not null,
   user_id bigint not null,
   dn text not null, -- where it was last seen; sign-in binds as this
   primary key (source_id, identity)
 );
 create index ldap_user_user on ldap_user (user_id);
+create function ldap_source_gone() returns trigger
+  language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  delete from ldap_user u using gone where u.source_id = gone.id;
+  return null;
+end $$;
+create trigger ldap_source_users after delete on ldap_source referencing old table as gone
+  for each statement execute function ldap_source_gone();
 
 create table ldap_run (
   id bigint generated always as identity primary key,

@@ -87,7 +87,8 @@ static bool copy_all(struct db *db, struct spool *spool, const uint8_t *except, 
     if (!db_copy_in(db, "copy ldap_seen from stdin", err))
         return false;
     for (size_t i = 0; i < spool_count(spool); i++) {
-        spool_get(spool, i, &entry);
+        if (!spool_get(spool, i, &entry, err))
+            return false;
         if (entry.kind != ENTRY_USER || !str_utf8_valid(entry.dn))
             continue;
         put_row(&rows, &entry, except != NULL && (except[i / 8] >> i % 8 & 1) != 0);
@@ -103,14 +104,17 @@ static bool copy_all(struct db *db, struct spool *spool, const uint8_t *except, 
 static const char forget_sql[] =
     "delete from ldap_user u where u.source_id = $1::int and not exists"
     " (select from ldap_seen s where s.identity = u.identity)";
-/* Its user is whoever has its primary address now. */
+/* Its user is whoever has its primary address now: looked up one by one, whatever the statistics of
+ * a young table make of it. Of two entries that are one user the first by identity is it. */
 static const char learn_sql[] =
     "insert into ldap_user (source_id, identity, user_id, dn)"
-    " select distinct on (r.user_id) $1::int, s.identity, r.user_id, s.dn from ldap_seen s"
-    "   join domain d on d.name = s.domain and d.state = 'active'"
-    "   join recipient r on r.domain_id = coalesce(d.alias_of, d.id)"
-    "     and r.local_part = s.local_part and r.state <> 'removed' and r.user_id is not null"
-    "   where not s.known order by r.user_id, s.identity"
+    " select $1::int, identity, user_id, dn from (select s.identity, s.dn, r.user_id,"
+    "     row_number() over (partition by r.user_id order by s.identity) as nth"
+    "   from ldap_seen s join domain d on d.name = s.domain and d.state = 'active'"
+    "   cross join lateral (select user_id from recipient where local_part = s.local_part"
+    "     and domain_id = coalesce(d.alias_of, d.id) and state <> 'removed'"
+    "     and user_id is not null offset 0) r where not s.known) s"
+    " where nth = 1 order by identity"
     " on conflict (source_id, identity) do update"
     " set user_id = excluded.user_id, dn = excluded.dn"
     " where (ldap_user.user_id, ldap_user.dn) is distinct from (excluded.user_id, excluded.dn)";

@@ -149,7 +149,8 @@ static bool stage_all(struct run *run, struct roll_job *job, const struct identi
         if (run->source.domains[i].scope && !roll_scope(job, run->source.domains[i].name, err))
             return false;
     for (size_t i = 0; i < spool_count(run->spool); i++) {
-        spool_get(run->spool, i, &entry);
+        if (!spool_get(run->spool, i, &entry, err))
+            return false;
         int64_t user = entry.kind == ENTRY_USER ? identities_user(known, entry.identity) : 0;
         if (!stage_entry(job, &entry, i, user, err))
             return false;

@@ -52,10 +52,12 @@ void ldaprun_tell_problem(void *context, const struct roll_problem *problem)
     struct run *run = context;
     struct spool_entry entry = {0};
     BUF_AUTO text = {0};
+    struct err ignored; /* then it is told without its name */
 
     if (problem->line > 0 && (size_t)problem->line <= spool_count(run->spool)) {
         size_t at = (size_t)problem->line - 1;
-        spool_get(run->spool, at, &entry);
+        if (!spool_get(run->spool, at, &entry, &ignored))
+            entry.dn = span_of("?", 1);
         run->troubled[at / 8] = (uint8_t)(run->troubled[at / 8] | 1 << at % 8);
     }
     STR_AUTO dn = mem_span(entry.dn);

@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
+
+enum { RECORD_DIGEST = 32 };
 
 struct spot {
     uint8_t identity[ENTRY_IDENTITY];
     uint64_t offset;
+    uint32_t len;
+    uint8_t digest[RECORD_DIGEST];
 };
 
 struct spool {
@@ -19,18 +22,17 @@ struct spool {
     uint64_t size;
     struct spot *spots;
     size_t count, room;
-    const char *map; /* sealed */
-    struct buf record;
+    struct buf record; /* of the moment */
     struct addr addresses[ROLL_ADDRESSES_MAX];
 };
 
 /* A record: this head, the name, the DN, then each address as two lengths and its parts. */
 struct head {
-    uint32_t len; /* of all of it */
     uint8_t identity[ENTRY_IDENTITY];
-    uint8_t kind, disabled;
+    uint32_t dn; /* lengths */
     uint16_t name, addresses;
-    uint32_t dn;
+    uint8_t kind, disabled;
+    uint8_t zero[2]; /* no padding: it is digested */
 };
 
 static bool fail(struct err *err)
@@ -70,8 +72,6 @@ void spool_close(struct spool **spool)
 {
     if (*spool == NULL)
         return;
-    if ((*spool)->map != NULL)
-        munmap((void *)(uintptr_t)(*spool)->map, (*spool)->size);
     if ((*spool)->file != NULL)
         fclose((*spool)->file);
     buf_free(&(*spool)->record);
@@ -82,6 +82,8 @@ void spool_close(struct spool **spool)
 
 static void put_spot(struct spool *spool, const uint8_t identity[ENTRY_IDENTITY])
 {
+    const struct buf *record = &spool->record;
+
     if (spool->count == spool->room) {
         spool->room = spool->room > 0 ? spool->room * 2 : 1024;
         spool->spots = mem_grow(spool->spots, spool->room * sizeof *spool->spots);
@@ -89,6 +91,8 @@ static void put_spot(struct spool *spool, const uint8_t identity[ENTRY_IDENTITY]
     struct spot *spot = &spool->spots[spool->count++];
     memcpy(spot->identity, identity, ENTRY_IDENTITY);
     spot->offset = spool->size;
+    spot->len = (uint32_t)record->len;
+    secret_digest(record->at, record->len, spot->digest, RECORD_DIGEST);
 }
 
 bool spool_add(struct spool *spool, const struct spool_entry *entry, struct err *err)
@@ -112,8 +116,6 @@ bool spool_add(struct spool *spool, const struct spool_entry *entry, struct err 
         buf_append(record, addr->local, addr->local_len);
         buf_append(record, addr->domain, addr->domain_len);
     }
-    head.len = (uint32_t)record->len;
-    memcpy(record->at, &head, sizeof head);
     put_spot(spool, entry->identity);
     spool->size += record->len;
     return fwrite(record->at, record->len, 1, spool->file) == 1 || fail(err);
@@ -141,24 +143,15 @@ static void each_once(struct spool *spool)
 bool spool_seal(struct spool *spool, uint8_t digest[SECRET_DIGEST], struct err *err)
 {
     struct secret_digesting *digesting;
-    struct head head;
 
     if (fflush(spool->file) != 0)
         return fail(err);
-    if (spool->size > 0) {
-        void *map = mmap(NULL, spool->size, PROT_READ, MAP_PRIVATE, fileno(spool->file), 0);
-        if (map == MAP_FAILED)
-            return fail(err);
-        spool->map = map;
-    }
     if (spool->count > 0)
         qsort(spool->spots, spool->count, sizeof *spool->spots, by_identity);
     each_once(spool);
     digesting = secret_digest_begin();
-    for (size_t i = 0; i < spool->count; i++) {
-        memcpy(&head, spool->map + spool->spots[i].offset, sizeof head);
-        secret_digest_add(digesting, spool->map + spool->spots[i].offset, head.len);
-    }
+    for (size_t i = 0; i < spool->count; i++)
+        secret_digest_add(digesting, spool->spots[i].digest, RECORD_DIGEST);
     secret_digest_end(&digesting, digest);
     return true;
 }
@@ -180,11 +173,27 @@ static const char *get_address(const char *at, struct addr *addr)
     return at + addr->local_len + addr->domain_len;
 }
 
-void spool_get(struct spool *spool, size_t at, struct spool_entry *entry)
+/* One record; entries are few kilobytes, so that mapping all of them would only fill memory. */
+static bool read_record(struct spool *spool, const struct spot *spot, struct err *err)
 {
-    const char *from = spool->map + spool->spots[at].offset;
+    buf_clear(&spool->record);
+    if (spool->record.room < spot->len) {
+        spool->record.room = spot->len;
+        spool->record.at = mem_grow(spool->record.at, spot->len);
+    }
+    ssize_t got = pread(fileno(spool->file), spool->record.at, spot->len, (off_t)spot->offset);
+    if (got >= 0 && (size_t)got < spot->len)
+        errno = EIO;
+    return got == (ssize_t)spot->len || fail(err);
+}
+
+bool spool_get(struct spool *spool, size_t at, struct spool_entry *entry, struct err *err)
+{
     struct head head;
 
+    if (!read_record(spool, &spool->spots[at], err))
+        return false;
+    const char *from = spool->record.at;
     memcpy(&head, from, sizeof head);
     from += sizeof head;
     memcpy(entry->identity, head.identity, ENTRY_IDENTITY);
@@ -197,4 +206,5 @@ void spool_get(struct spool *spool, size_t at, struct spool_entry *entry)
     from += head.name + head.dn;
     for (size_t i = 0; i < head.addresses; i++)
         from = get_address(from, &spool->addresses[i]);
+    return true;
 }

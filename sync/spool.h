@@ -37,6 +37,7 @@ bool spool_seal(struct spool *spool, uint8_t digest[SECRET_DIGEST], struct err *
 /* Once sealed. */
 size_t spool_count(const struct spool *spool);
 /* Valid until the next call. */
-void spool_get(struct spool *spool, size_t at, struct spool_entry *entry);
+bool spool_get(struct spool *spool, size_t at, struct spool_entry *entry,
+               struct err *err) MUST_CHECK;
 
 #endif

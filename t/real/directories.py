@@ -241,6 +241,7 @@ class Proxy:
     def __init__(self, port, host="127.0.0.1"):
         self.target = (host, port)
         self.delay = 0.0         # seconds before each piece that the server sends
+        self.answer_delay = 0.0  # seconds before the first piece after something was asked
         self.cut_after = None    # bytes of the server after which the connection is cut
         self.stall_after = None  # … after which nothing more comes
         self.on_bytes = None     # called with the count so far
@@ -262,8 +263,9 @@ class Proxy:
                 continue
             server.settimeout(None)
             self.sockets += [client, server]
-            threading.Thread(target=self._up, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._down, args=(server, client), daemon=True).start()
+            asked = threading.Event()
+            threading.Thread(target=self._up, args=(client, server, asked), daemon=True).start()
+            threading.Thread(target=self._down, args=(server, client, asked), daemon=True).start()
 
     @staticmethod
     def _shut(*sockets):
@@ -271,18 +273,22 @@ class Proxy:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
-    def _up(self, client, server):
+    def _up(self, client, server, asked):
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
+                asked.set()
                 server.sendall(data)
         self._shut(client, server)
 
-    def _down(self, server, client):
+    def _down(self, server, client, asked):
         count = 0
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
                 if self.delay:
                     time.sleep(self.delay)
+                if self.answer_delay and asked.is_set():
+                    asked.clear()
+                    time.sleep(self.answer_delay)
                 if self.cut_after is not None and count + len(data) > self.cut_after:
                     client.sendall(data[:max(0, self.cut_after - count)])
                     break
