@@ -1,0 +1,113 @@
+/* text - see text.h; the form of a catalogue is gettext's .mo file */
+#include "text.h"
+
+#include <string.h>
+#include <time.h>
+
+const char *const text_languages[TEXT_LANGUAGES] = {"en", "de", "fr", "es"};
+
+bool text_language_find(const char *code, enum text_language *language)
+{
+    *language = TEXT_EN;
+    for (int i = 0; i < TEXT_LANGUAGES; i++)
+        if (strcmp(text_languages[i], code) == 0) {
+            *language = (enum text_language)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- catalogues: "GNU gettext", section "The Format of GNU MO Files" ---- */
+
+enum { COUNT_AT = 8, ORIGINALS_AT = 12, TRANSLATIONS_AT = 16 };
+
+/* The build makes them little-endian (msgfmt --endianness). */
+static uint32_t word(const struct text_catalogue *c, size_t at)
+{
+    const unsigned char *b = c->at + at;
+
+    return at + 4 <= c->len
+               ? (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24
+               : 0;
+}
+
+/* The string of a table's row; it ends with NUL within the catalogue, or it is "". */
+static const char *string(const struct text_catalogue *c, size_t table, size_t row)
+{
+    size_t len = word(c, table + 8 * row), at = word(c, table + 8 * row + 4);
+
+    return at < c->len && len < c->len - at && c->at[at + len] == '\0' ? (const char *)c->at + at
+                                                                       : "";
+}
+
+/* The translation of a key, "" when there is none; originals are sorted. */
+static const char *find(const struct text_catalogue *c, const char *key)
+{
+    size_t low = 0, high = c->at != NULL ? word(c, COUNT_AT) : 0;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(string(c, word(c, ORIGINALS_AT), middle), key);
+        if (order == 0)
+            return string(c, word(c, TRANSLATIONS_AT), middle);
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return "";
+}
+
+const char *text_get(enum text_language language, const char *english)
+{
+    /* the empty key is the catalogue's own head */
+    const char *found = english[0] != '\0' ? find(&text_catalogues[language], english) : "";
+
+    return found[0] != '\0' ? found : english;
+}
+
+/* Our languages have two forms; French says "0 message". */
+static bool is_one(enum text_language language, int64_t n)
+{
+    return n == 1 || (language == TEXT_FR && n == 0);
+}
+
+const char *text_plural(enum text_language language, const char *one, const char *many, int64_t n)
+{
+    const char *found = find(&text_catalogues[language], one);
+
+    if (found[0] == '\0')
+        return n == 1 ? one : many;
+    return is_one(language, n) ? found : found + strlen(found) + 1;
+}
+
+void text_count(struct buf *out, enum text_language language, const char *one, const char *many,
+                int64_t n)
+{
+    const char *form = text_plural(language, one, many, n), *mark = strstr(form, "%lld");
+
+    if (mark == NULL) {
+        buf_text(out, form);
+        return;
+    }
+    buf_append(out, form, (size_t)(mark - form));
+    buf_printf(out, "%lld%s", (long long)n, mark + 4);
+}
+
+void text_time(struct buf *out, enum text_language language, int64_t local_seconds)
+{
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t seconds = (time_t)local_seconds;
+    struct tm t;
+
+    if (gmtime_r(&seconds, &t) == NULL)
+        return;
+    if (language == TEXT_EN)
+        buf_printf(out, "%d %s %d", t.tm_mday, months[t.tm_mon], t.tm_year + 1900);
+    else if (language == TEXT_DE)
+        buf_printf(out, "%02d.%02d.%d", t.tm_mday, t.tm_mon + 1, t.tm_year + 1900);
+    else
+        buf_printf(out, "%02d/%02d/%d", t.tm_mday, t.tm_mon + 1, t.tm_year + 1900);
+    buf_printf(out, ", %02d:%02d", t.tm_hour, t.tm_min);
+}

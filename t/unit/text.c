@@ -1,0 +1,43 @@
+/*
+ * text: catalogues answer in their language with the right plural; nothing is left untranslated.
+ * Catches a catalogue that is read wrongly, and a sentence that was forgotten in one of them.
+ */
+#include "lib/text.h"
+
+#include "tap.h"
+
+static const char one[] = "%lld new message was held back",
+                  many[] = "%lld new messages were held back";
+
+static void check_count(enum text_language language, int64_t n, const char *want)
+{
+    BUF_AUTO out = {0};
+
+    text_count(&out, language, one, many, n);
+    is_text(out.at, want, "%s %lld", text_languages[language], (long long)n);
+}
+
+int main(void)
+{
+    enum text_language language;
+    BUF_AUTO out = {0};
+
+    ok(text_language_find("fr", &language) && language == TEXT_FR, "French");
+    ok(!text_language_find("xx", &language) && language == TEXT_EN, "else English");
+    check_count(TEXT_EN, 1, "1 new message was held back");
+    check_count(TEXT_EN, 0, "0 new messages were held back");
+    check_count(TEXT_DE, 1, "1 neue Nachricht wurde zurückgehalten");
+    check_count(TEXT_DE, 7, "7 neue Nachrichten wurden zurückgehalten");
+    check_count(TEXT_FR, 0, "0 nouveau message a été retenu");
+    check_count(TEXT_FR, 2, "2 nouveaux messages ont été retenus");
+    check_count(TEXT_ES, 200, "Se han retenido 200 mensajes nuevos");
+    is_text(text_get(TEXT_ES, "Release"), "Liberar", "a word");
+    is_text(text_get(TEXT_DE, "no such text"), "no such text", "what is lacking stays English");
+    is_text(text_get(TEXT_DE, ""), "", "the catalogue's head is not shown");
+    is_text(text_plural(TEXT_DE, "a", "b", 2), "b", "lacking, in its plural");
+    text_time(&out, TEXT_EN, 1795529100);
+    buf_text(&out, " ");
+    text_time(&out, TEXT_DE, 1795529100);
+    is_text(out.at, "24 Nov 2026, 14:05 24.11.2026, 14:05", "times");
+    return tap_done();
+}
