@@ -2,6 +2,8 @@
 #ifndef ROLLCALL_ERRAND_PARTS_H
 #define ROLLCALL_ERRAND_PARTS_H
 
+#include <pthread.h>
+
 #include "lib/db.h"
 #include "lib/submit.h"
 #include "report/errand.h"

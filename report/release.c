@@ -2,7 +2,6 @@
  * database; see errand_parts.h */
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

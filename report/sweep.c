@@ -5,7 +5,6 @@
  * leaves, or a database that was restored. Postfix, which was not answered, gives the message
  * again; the rows then are found and nothing is doubled. A row without a file is marked as lost. */
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
