@@ -114,7 +114,7 @@ class Rspamd(Scratch):
                                      'upstream "local" { default = yes; self_scan = yes; }')
         files["options.inc"] = ('dns { nameserver = ["127.0.0.1:9:1"]; timeout = 0.05s; retransmits = 1; }\n'
                                 f'filters = "chartable,dkim,regexp"; control_socket = "{self.dir}/run/rspamd.sock mode=0600";\n'
-                                f'pidfile = "{self.dir}/run/rspamd.pid"; enable_test_patterns = true;')
+                                f'pidfile = "{self.dir}/run/rspamd.pid"; enable_test_patterns = true; disable_hyperscan = true;')
         files["logging.inc"] = f'type = "file"; filename = "{self.dir}/log/rspamd.log"; level = "info";'
         for name, text in files.items():
             (conf / name).write_text(text + "\n")
