@@ -87,6 +87,7 @@ static const struct {
     {"schema", check_schema},
     {"rights", check_rights},
     {"gateway", check_gateway},
+    {"observation", check_observation},
     {"replica", check_replica},
     {"policy socket", check_sockets},
     {"postfix", check_postfix},

@@ -14,6 +14,13 @@ static const char *const standing_names[] = {
     [DOMAIN_BELOW_SERVED] = "unserved subdomain of a served domain",
 };
 
+/* clang-format off */
+static const char observed_sql[] =
+    "select day, accepted, deliverable, refused, late, " SQL_TIME("last_yes") ", "
+    SQL_TIME("last_no") " from observation where domain_id = $1::integer and local_part = $2"
+    " order by day desc limit 30";
+/* clang-format on */
+
 /* The word at the end of a refusal. */
 static const struct verdict_rule_row *find_code(const char *text)
 {
@@ -165,6 +172,30 @@ static void put_rows(struct cli *cli, const struct facts *facts)
         put_recipient_row(cli->out, facts->recipient);
 }
 
+/* What the customer's server did with it, day by day. */
+static bool put_observed(struct cli *cli, const struct facts *facts, struct err *err)
+{
+    static const char *const columns[] = {"day",  "accepted", "deliverable", "refused",
+                                          "late", "last_yes", "last_no",     NULL};
+    DB_RESULT_AUTO rows = NULL;
+    char id[16];
+
+    if (!facts->observed)
+        return true;
+    snprintf(id, sizeof id, "%d", (int)facts->domain_id);
+    if (!db_query(cli->db, &rows, observed_sql, DB_VALUES(id, facts->local), err))
+        return false;
+    out_section(cli->out, "observed", NULL, OUT_TABLE, columns);
+    for (size_t i = 0; i < db_rows(rows); i++) {
+        out_text(cli->out, db_text(rows, i, 0));
+        for (int c = 1; c < 5; c++)
+            out_int(cli->out, db_int(rows, i, c));
+        for (int c = 5; c < 7; c++)
+            out_text(cli->out, db_null(rows, i, c) ? NULL : db_text(rows, i, c));
+    }
+    return true;
+}
+
 /* What the gateway says, given its own age; unknown while it has older rows than these. */
 static void put_gateway(struct cli *cli, const struct facts *facts, const struct db_result *rows,
                         size_t row)
@@ -219,7 +250,7 @@ static bool explain_address(struct cli *cli, const struct addr *addr, struct err
         addr_format(addr, address);
         put_verdict(cli, &facts, &v, address);
         put_rows(cli, &facts);
-        fine = put_gateways(cli, &facts, err);
+        fine = put_observed(cli, &facts, err) && put_gateways(cli, &facts, err);
     }
     facts_free(&facts);
     return fine;

@@ -78,6 +78,13 @@ static const char held_sql[] =
     "select c.id, coalesce(k.name, ''), c.mode, c.source, c.actor, " SQL_TIME("c.created_at") ","
     " c.removed, c.note from changeset c left join customer k on k.id = c.customer_id"
     " where c.state = 'held' order by c.id limit 1000";
+static const char observed_sql[] =
+    "select d.name, " SQL_TIME("o.since") ", o.worked_to, o.accepts_everything, o.held"
+    " from domain_observation o join domain d on d.id = o.domain_id"
+    " where o.since is not null and o.held <> '' order by d.name limit 1000";
+static const char late_log_sql[] =
+    "select p.gateway, " SQL_AGE("p.read_to") " from log_position p join gateway g on g.name = p.gateway"
+    " where exists (select from domain_observation where since is not null) order by 1";
 /* clang-format on */
 
 static bool put_gateways(struct cli *cli, struct buf *todo, struct err *err)
@@ -131,6 +138,47 @@ static bool put_held(struct cli *cli, struct buf *todo, struct err *err)
     return true;
 }
 
+/* Domains whose users observation holds back. */
+static bool put_observed(struct cli *cli, struct buf *todo, struct err *err)
+{
+    static const char *const columns[] = {
+        "domain", "observed_since", "worked_to", "catch_all", "why", NULL};
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(cli->db, &rows, observed_sql, DB_NO_VALUES, err))
+        return false;
+    out_section(cli->out, "observation_held",
+                db_rows(rows) > 0 ? "users of these domains are held back" : NULL, OUT_TABLE,
+                columns);
+    for (size_t i = 0; i < db_rows(rows); i++) {
+        out_text(cli->out, db_text(rows, i, 0));
+        out_text(cli->out, db_text(rows, i, 1));
+        out_text(cli->out, db_null(rows, i, 2) ? NULL : db_text(rows, i, 2));
+        out_bool(cli->out, db_bool(rows, i, 3));
+        out_text(cli->out, db_text(rows, i, 4));
+        attention(todo, "%s: %s", db_text(rows, i, 0), db_text(rows, i, 4));
+    }
+    return true;
+}
+
+/* Logs that should have been read since the day ended. */
+static bool judge_logs(struct cli *cli, struct buf *todo, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+    char age[32];
+
+    if (!db_query(cli->db, &rows, late_log_sql, DB_NO_VALUES, err))
+        return false;
+    for (size_t i = 0; i < db_rows(rows); i++) {
+        if (db_int(rows, i, 1) <= cli->conf.value.create_alert)
+            continue;
+        clock_age_text(age, sizeof age, db_int(rows, i, 1));
+        attention(todo, "gateway %s: its mail log was read to %s ago; see rollcall-observe there",
+                  db_text(rows, i, 0), age);
+    }
+    return true;
+}
+
 static bool put_head(struct cli *cli, struct err *err)
 {
     static const char *const columns[] = {"database", "primary", "roll_version",
@@ -153,7 +201,9 @@ static bool forget(struct cli *cli, const char *name, struct err *err)
     int64_t touched;
 
     if (!cli_write(cli, err) ||
-        !db_exec(cli->db, "delete from gateway where name = $1", DB_VALUES(name), &touched, err))
+        !db_exec(cli->db, "delete from gateway where name = $1", DB_VALUES(name), &touched, err) ||
+        !db_exec(cli->db, "delete from log_position where gateway = $1", DB_VALUES(name), NULL,
+                 err))
         return false;
     if (touched == 0)
         return err_set(err, ERR_DATA, "there is no gateway '%s'; 'rollcall status'", name);
@@ -178,6 +228,7 @@ bool cmd_status(struct cli *cli, struct err *err)
     if (!cli_read(cli, err) ||
         !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
         !put_head(cli, err) || !put_gateways(cli, &todo, err) || !put_held(cli, &todo, err) ||
+        !put_observed(cli, &todo, err) || !judge_logs(cli, &todo, err) ||
         !db_script(cli->db, "commit", err))
         return false;
     out_section(cli->out, "attention", NULL, OUT_TABLE, cli->json ? json : people);

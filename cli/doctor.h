@@ -57,6 +57,7 @@ void check_database(struct doctor *d);
 void check_schema(struct doctor *d);
 void check_rights(struct doctor *d);
 void check_gateway(struct doctor *d);
+void check_observation(struct doctor *d);
 /* doctor_daemon.c */
 void check_replica(struct doctor *d);
 void check_sockets(struct doctor *d);

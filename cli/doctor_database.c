@@ -151,6 +151,14 @@ static const char gateway_sql[] =
     " from gateway g, roll_clock c where g.name = $1";
 /* clang-format on */
 
+/* The name under which this gateway's programs tell of themselves. */
+static void gateway_name(const struct doctor *d, char *name, size_t room)
+{
+    snprintf(name, room, "%s", d->cli->conf.value.gateway_name);
+    if (name[0] == '\0' && gethostname(name, room) != 0)
+        snprintf(name, room, "localhost");
+}
+
 void check_gateway(struct doctor *d)
 {
     char name[256];
@@ -161,9 +169,7 @@ void check_gateway(struct doctor *d)
         doctor_skip(d, "no database");
         return;
     }
-    snprintf(name, sizeof name, "%s", d->cli->conf.value.gateway_name);
-    if (name[0] == '\0' && gethostname(name, sizeof name) != 0)
-        snprintf(name, sizeof name, "localhost");
+    gateway_name(d, name, sizeof name);
     if (!db_query(d->cli->db, &rows, gateway_sql, DB_VALUES(name), &err))
         doctor_bad(d, "see PostgreSQL's log", "%s", err.text);
     else if (db_rows(rows) == 0)
@@ -171,4 +177,43 @@ void check_gateway(struct doctor *d)
                     "no rollcall-policyd has told of itself as %s", name);
     else
         judge_row(d, name, rows);
+}
+
+/* ---- observation ---- */
+
+static void judge_log(struct doctor *d, const char *name, int64_t age_us)
+{
+    char age[32];
+
+    clock_age_text(age, sizeof age, age_us);
+    if (age_us > d->cli->conf.value.create_alert)
+        doctor_warn(d, "see whether 'rollcall-observe collect' runs here (cron, systemd timer)",
+                    "%s: its mail log was read to %s ago", name, age);
+    else
+        doctor_ok(d, "the mail log of %s was read to %s ago", name, age);
+}
+
+void check_observation(struct doctor *d)
+{
+    DB_RESULT_AUTO rows = NULL;
+    char name[256];
+    struct err err;
+
+    if (!d->database || d->asking == 0) {
+        doctor_skip(d, d->database
+                           ? "no domain asks the customer's server (relay check smtp or either)"
+                           : "no database");
+        return;
+    }
+    gateway_name(d, name, sizeof name);
+    if (!db_query(d->cli->db, &rows,
+                  "select " SQL_AGE("read_to") " from log_position where gateway = $1",
+                  DB_VALUES(name), &err))
+        doctor_bad(d, "see PostgreSQL's log", "%s", err.text);
+    else if (db_rows(rows) == 0)
+        doctor_warn(d, "on a gateway: run 'rollcall-observe collect' (cron, systemd timer)",
+                    "no mail log of %s was ever read: domains in relay check smtp get no users",
+                    name);
+    else
+        judge_log(d, name, db_int(rows, 0, 0));
 }

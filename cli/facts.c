@@ -37,6 +37,10 @@ static const char recipient_sql[] =
     " (r.refused_at at time zone 'UTC')::date >= coalesce(r.verified_on, date '-infinity'), " ORIGIN
     " from recipient r join domain d on d.id = r.domain_id join changeset c on c.id = r.changed_by"
     " where r.domain_id = $1::integer and r.local_part = $2";
+static const char refusal_sql[] =
+    "select floor(extract(epoch from now()) / 3600)::bigint"
+    "   - floor(extract(epoch from refused_at) / 3600)::bigint"
+    " from refusal where domain_id = $1::integer and local_part = $2 and refused_at is not null";
 /* clang-format on */
 
 static void take_version(struct facts *facts, const struct db_result *rows, int origin)
@@ -127,6 +131,11 @@ static bool look_up(struct facts *facts, struct db *db, const struct db_result *
         return false;
     const char *state = db_rows(rows) > 0 ? db_text(rows, 0, FACTS_RECIPIENT_STATE) : "";
     *there = strcmp(state, "active") == 0 || strcmp(state, "disabled") == 0;
+    if (*there || !facts->observed) {
+        memcpy(facts->local, normal, len + 1);
+        facts->domain_id = (int32_t)db_int(domain, 0, FACTS_ID);
+        facts->observed = true;
+    }
     if (*there || (facts->recipient == NULL && db_rows(rows) > 0)) {
         db_result_free(&facts->recipient);
         facts->recipient = rows;
@@ -151,6 +160,22 @@ static void take_recipient(struct facts *facts)
         r->verified_age_us = db_int(row, 0, FACTS_VERIFIED_DAYS) * DAY;
 }
 
+/* Of the address exactly as asked. */
+static bool find_refusal(struct facts *facts, struct db *db, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+    char id[16];
+
+    if (!facts->observed)
+        return true;
+    snprintf(id, sizeof id, "%d", (int)facts->domain_id);
+    if (!db_query(db, &rows, refusal_sql, DB_VALUES(id, facts->local), err))
+        return false;
+    if (db_rows(rows) > 0)
+        facts->question.recipient.refused_age_us = db_int(rows, 0, 0) * HOUR;
+    return true;
+}
+
 /* Exactly as asked first, then without the tag. */
 static bool find_recipient(struct facts *facts, struct db *db, const struct db_result *domain,
                            struct span local, struct err *err)
@@ -167,6 +192,8 @@ static bool find_recipient(struct facts *facts, struct db *db, const struct db_r
     }
     if (there)
         take_recipient(facts);
+    else if (!find_refusal(facts, db, err))
+        return false;
     take_version(facts, facts->recipient, FACTS_RECIPIENT_ORIGIN);
     return true;
 }

@@ -53,6 +53,9 @@ struct facts {
     struct db_result *domain;         /* the nearest domain or parent that is known; may be empty */
     struct db_result *target;         /* its alias target; NULL when it is none */
     struct db_result *recipient;      /* the row that was found, or its tombstone; NULL: none */
+    bool observed;                    /* the address that observations are about is known: */
+    char local[ADDR_LOCAL_MAX + 1];   /* normalised, without its tag if it was found so */
+    int32_t domain_id;                /* of the target */
     int64_t version;                  /* the newest of these rows' changesets; 0: no row */
 };
 

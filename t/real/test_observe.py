@@ -6,6 +6,7 @@ are told with --now; the day before today is the one that is worked.
 import contextlib
 import datetime
 import gzip
+import json
 import os
 import pathlib
 import re
@@ -28,6 +29,10 @@ def at(day, clock):
     hours, minutes, seconds = map(int, clock.split(":"))
     moment = DAY + datetime.timedelta(days=day, hours=hours, minutes=minutes, seconds=seconds)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(seconds=0):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Observed(Rollcall):
@@ -479,9 +484,37 @@ def test_too_many_are_held():
         assert len(o.users()) == 30 and "would add 26 users" in told, (len(o.users()), told)
         assert "held" not in o.create().stderr, "it is told once"
         assert "would add 26" in o.observe("status", role="rollcall_sync").stdout
+        told = json.loads(o.run("status", "--json", check=1).stdout)
+        assert told["observation_held"][0]["domain"] == "customer.test", told
+        assert any("would add 26" in row["text"] for row in told["attention"]), told
         o.create("--domain", "customer.test", "--force")
         assert len(o.users()) == 56
+        assert json.loads(o.run("status", "--json", check=False).stdout)["observation_held"] == []
         assert "held" not in o.observe("status", role="rollcall_sync").stdout
+
+
+def test_told_to_people():
+    """Before the mode is changed; why an address is refused; whether the log is read."""
+    with Observed() as o:
+        o.cli("user", "add", "listed@customer.test")
+        assert "nothing was observed" in o.cli("domain", "preflight", "customer.test", "--relay-check", "panel")
+        for who, times in (("listed", 4), ("missing", 3), ("once", 1)):
+            o.write("".join(o.message(at(0, "10:00:00"), f"{who}@customer.test") for _ in range(times)))
+        o.write(o.refusal(moment(-60), "ghost@customer.test"))
+        o.collect(now=moment())
+        told = o.json("domain", "preflight", "customer.test", "--relay-check", "panel")
+        assert told["unlisted"] == 2 and [(row["unlisted"], row["messages"]) for row in told["not_on_the_roll"]] == [
+            ("missing@customer.test", 3), ("once@customer.test", 1)], told
+        assert any("4 clean messages" in row["consequence"] and "would be refused" in row["consequence"]
+                   for row in told["consequences"]), told
+        told = o.json("explain", "Missing@customer.test")
+        assert told["rule"] == "ask-unlisted" and [row["accepted"] for row in told["observed"]] == [3], told
+        told = o.json("explain", "ghost@customer.test")
+        assert told["rule"] == "refused" and "(refused)" in told["reply"] and told["observed"][0]["refused"] == 1, told
+        check = lambda: [row for row in json.loads(o.run("doctor", "--json", check=False).stdout) if row["check"] == "observation"]
+        assert check()[0]["result"] == "ok", check()
+        o.psql("update log_position set read_to = now() - interval '3 hours'")
+        assert check()[0]["result"] == "warning" and "collect" in check()[0]["remedy"], check()
 
 
 def test_late_bouncers_are_frozen():
