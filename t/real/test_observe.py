@@ -183,7 +183,7 @@ def start_collect(o, *more, now=None):
 def test_killed_at_any_moment():
     rng = seeded()
     with Observed(observe_step="16K") as o:
-        lines = 600000 if FULL else 60000
+        lines = 1900000 if FULL else 60000  # 200 MB, 6 MB
         text, truth = log_text(o, lines, 2000, rng)
         half = len(text) // 2 + rng.randrange(200)
         o.write(text[:half])
