@@ -69,6 +69,9 @@ def test_contents():
     assert wanted and all(f"|| {command}" in jobs for command in wanted), (wanted, jobs)
     for path, modes in everything.items():
         assert modes[8] != "w" and modes[5] != "w" and "s" not in modes, f"{path}: {modes}"
+    for command in wanted:  # the guard needs a timer that does the work
+        name = "-".join(re.findall(r"[a-z-]+", command.split(">")[0].rpartition("/")[2]))
+        assert (TREE / f"etc/systemd/{name}.timer").exists(), f"{command}: no {name}.timer"
     conffiles = run("dpkg-deb", "-I", built().deb("rollcall-common"), "conffiles").stdout.split()
     assert conffiles == ["/etc/rollcall/rollcall.conf"], conffiles
     print(f"    {len(programs)} programs, {len(everything)} files in {len(PACKAGES)} packages")

@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 
 for unit in etc/systemd/*.service etc/systemd/*.socket etc/systemd/*.timer; do
-    sed "s,/usr/sbin/rollcall-,$build/bin/rollcall-,g" "$unit" >"$work/${unit##*/}"
+    sed -E "s,/usr/s?bin/(rollcall),$build/bin/\1,g" "$unit" >"$work/${unit##*/}"
 done
 
 if systemd-analyze verify --man=no --recursive-errors=no "$work"/*.s* 2>"$work/errors" && [ ! -s "$work/errors" ]; then
