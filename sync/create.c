@@ -85,7 +85,8 @@ static bool gateways_ready(struct create *c, int32_t day, bool *ready, struct er
 /* ---- domains ---- */
 
 /*
- * $1 the last day that is over, $2 how many days observations are kept, $3 a domain's name or ''.
+ * $1 the last day that is over, $2 how many days observations are kept, $3 a domain's name or '',
+ * $4 also those that are worked already.
  * A domain's first day is the first one that it was observed in from its beginning, by somebody
  * whose logs were read from before that.
  */
@@ -98,7 +99,8 @@ static const char domains_sql[] =
     " select domain_id, name, greatest(whole, coalesce(worked_to + 1, whole),"
     "     $1::date - $2::int) - date '1970-01-01', created_first, accepts_everything,"
     "   probe_answered_at is not null, coalesce(guard_percent, -1), held"
-    " from facts where coalesce(worked_to, '-infinity') < $1::date and whole <= $1::date"
+    " from facts where ($4::boolean or coalesce(worked_to, '-infinity') < $1::date)"
+    "   and whole <= $1::date"
     " order by domain_id";
 
 static void read_domain(struct domain *d, const struct db_result *rows, size_t i)
@@ -117,13 +119,19 @@ static void read_domain(struct domain *d, const struct db_result *rows, size_t i
 
 /* ---- the run ---- */
 
+/* A day that was worked, once more: what was held of it. */
+static bool again(const struct create_options *o)
+{
+    return o->force && o->day != INT32_MIN;
+}
+
 static bool work_domain(struct create *c, struct domain *d, int32_t last_day, struct err *err)
 {
     const struct create_options *o = c->options;
     bool done = true, ready;
     int32_t first = o->day != INT32_MIN ? o->day : d->first_day;
 
-    if (first < d->first_day || first > last_day)
+    if ((first < d->first_day && !again(o)) || first > last_day)
         return true; /* worked already, or not observed all that day */
     if (o->day != INT32_MIN)
         last_day = first;
@@ -193,7 +201,8 @@ static bool work_all(struct create *c, int32_t last_day, struct err *err)
     if (!db_query(c->db, &rows, domains_sql,
                   DB_VALUES(day_text(last_day, last),
                             number_text(c->options->conf->observation_life / DAY_US, life),
-                            c->options->domain != NULL ? c->options->domain : ""),
+                            c->options->domain != NULL ? c->options->domain : "",
+                            again(c->options) ? "true" : "false"),
                   err))
         return false;
     for (size_t i = 0; fine && !c->report->waiting && i < db_rows(rows); i++) {

@@ -259,7 +259,20 @@ static const char dead_sql[] =
     "       where y.domain_id = t.domain_id and y.local_part = t.local_part), '-infinity'))"
     "     >= $3::int order by r.local_part";
 
-static bool retire_dead(struct create *c, const struct domain *d, int32_t day, struct err *err)
+/* A server that has lost its directory says so of everybody. */
+static bool hold_retirement(struct create *c, struct domain *d, int32_t day,
+                            const struct roll_guard_case *guard, struct err *err)
+{
+    char why[HELD_TEXT], day_name[DAY_TEXT];
+
+    snprintf(why, sizeof why,
+             "held: would retire %lld of %lld recipients at once, they stay; if they are gone: "
+             "'rollcall-observe create --domain %s --day %s --force'",
+             (long long)guard->leaving, (long long)guard->before, d->name, day_text(day, day_name));
+    return note_held(c, d, why, err);
+}
+
+static bool retire_dead(struct create *c, struct domain *d, int32_t day, struct err *err)
 {
     const struct conf *conf = c->options->conf;
     DB_RESULT_AUTO rows = NULL;
@@ -280,13 +293,8 @@ static bool retire_dead(struct create *c, const struct domain *d, int32_t day, s
         print_list(d, rows, '-');
     if (guard.leaving == 0 || c->options->dry_run)
         return true;
-    if (roll_guard_holds(&guard) && !c->options->force) {
-        /* a server that has lost its directory says so of everybody */
-        c->report->held++;
-        log_write(LOG_CREATE_HELD, "%s: would retire %lld of %lld recipients; they stay", d->name,
-                  (long long)guard.leaving, (long long)guard.before);
-        return true;
-    }
+    if (roll_guard_holds(&guard) && !c->options->force)
+        return hold_retirement(c, d, day, &guard, err);
     if (!apply(c, d, ROLL_RETIRE, day, rows, &count, err))
         return false;
     c->report->retired += count;

@@ -562,7 +562,11 @@ def test_retired():
         o.write(day(4, *everybody) + day(5, *everybody))
         o.collect(now=at(6, "00:05:00"))
         told = o.create(now=at(6, "00:05:00")).stderr
-        assert "would retire" in told and o.users("retired") == [], told
+        assert "would retire 20 of" in told and not {user for user in o.users("retired") if user.startswith("other")}, told
+        held = json.loads(o.run("status", "--json", check=False).stdout)["observation_held"]
+        assert "would retire" in held[0]["why"], held
+        o.create("--domain", "customer.test", "--day", at(5, "0:0:0")[:10], "--force", now=at(6, "00:10:00"))
+        assert len([user for user in o.users("retired") if user.startswith("other")]) == 20
 
 
 # ------------------------------------------------------------------ real Postfix
