@@ -58,7 +58,7 @@ bool cmd_change_undo(struct cli *cli, struct err *err);
 bool cmd_change_approve(struct cli *cli, struct err *err);
 bool cmd_change_reject(struct cli *cli, struct err *err);
 
-/* cmd_ldap.c, cmd_ldap_sync.c */
+/* cmd_ldap.c, cmd_ldap_sync.c, cmd_ldap_login.c */
 extern struct cli_option cmd_ldap_set_options[];
 void cmd_ldap_options(void); /* fills them, before anything is parsed */
 bool cmd_ldap_set(struct cli *cli, struct err *err);
@@ -67,6 +67,7 @@ bool cmd_ldap_list(struct cli *cli, struct err *err);
 bool cmd_ldap_remove(struct cli *cli, struct err *err);
 bool cmd_ldap_test(struct cli *cli, struct err *err);
 bool cmd_ldap_sync(struct cli *cli, struct err *err);
+bool cmd_ldap_sign_in(struct cli *cli, const char *address, struct err *err); /* of `ldap test` */
 
 /* cmd_explain.c, cmd_status.c, cmd_config.c, cmd_doctor.c */
 bool cmd_explain(struct cli *cli, struct err *err);

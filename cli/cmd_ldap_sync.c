@@ -217,6 +217,8 @@ bool cmd_ldap_test(struct cli *cli, struct err *err)
     BUF_AUTO names = {0};
     int64_t seconds = 0;
 
+    if (cli_flag(cli, "sign-in"))
+        return cmd_ldap_sign_in(cli, cli_value(cli, "sign-in"), err);
     if (!find_sources(cli, cli->operands[0], &names, &seconds, err))
         return false;
     add(&arguments, find_program(path));

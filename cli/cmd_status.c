@@ -85,6 +85,10 @@ static const char observed_sql[] =
 static const char late_log_sql[] =
     "select p.gateway, " SQL_AGE("p.read_to") " from log_position p join gateway g on g.name = p.gateway"
     " where exists (select from domain_observation where since is not null) order by 1";
+static const char failing_sql[] =
+    "select s.name, " SQL_AGE("s.failing_since") ", coalesce((select why from ldap_run"
+    "   where source_id = s.id and outcome = 'failed' order by id desc limit 1), '')"
+    " from ldap_source s where s.failing_since is not null order by s.name limit 100";
 /* clang-format on */
 
 static bool put_gateways(struct cli *cli, struct buf *todo, struct err *err)
@@ -179,6 +183,22 @@ static bool judge_logs(struct cli *cli, struct buf *todo, struct err *err)
     return true;
 }
 
+/* Directories that fail, since when and why. */
+static bool judge_directories(struct cli *cli, struct buf *todo, struct err *err)
+{
+    char age[32];
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(cli->db, &rows, failing_sql, DB_NO_VALUES, err))
+        return false;
+    for (size_t i = 0; i < db_rows(rows); i++) {
+        clock_age_text(age, sizeof age, db_int(rows, i, 1));
+        attention(todo, "LDAP source %s fails since %s: %s", db_text(rows, i, 0), age,
+                  db_text(rows, i, 2));
+    }
+    return true;
+}
+
 static bool put_head(struct cli *cli, struct err *err)
 {
     static const char *const columns[] = {"database", "primary", "roll_version",
@@ -229,7 +249,7 @@ bool cmd_status(struct cli *cli, struct err *err)
         !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
         !put_head(cli, err) || !put_gateways(cli, &todo, err) || !put_held(cli, &todo, err) ||
         !put_observed(cli, &todo, err) || !judge_logs(cli, &todo, err) ||
-        !db_script(cli->db, "commit", err))
+        !judge_directories(cli, &todo, err) || !db_script(cli->db, "commit", err))
         return false;
     out_section(cli->out, "attention", NULL, OUT_TABLE, cli->json ? json : people);
     for (struct span rest = span_text(todo.at), line;

@@ -111,6 +111,9 @@ static const struct cli_option user_remove_options[] = {
     OPTIONS_END};
 static const struct cli_option ldap_show_options[] = {
     {"limit", "NUMBER", false, "so many of the last runs (10)"}, OPTIONS_END};
+static const struct cli_option ldap_test_options[] = {
+    {"sign-in", "ADDRESS", false, "instead: whether the directory takes that user's password"},
+    OPTIONS_END};
 static const struct cli_option ldap_sync_options[] = {
     {"all", NULL, false, "all that are enabled"}, OPTION_DRY_RUN, OPTION_FORCE, OPTIONS_END};
 static const struct cli_option ldap_remove_options[] = {
@@ -270,7 +273,7 @@ const struct command commands[] = {
      "shown. Its domains follow the directory from the first complete reading on."},
     {"ldap show", cmd_ldap_show, "SOURCE", 1, 1, ldap_show_options, false,
      "show its settings and its last runs"},
-    {"ldap test", cmd_ldap_test, "SOURCE|DOMAIN", 1, 1, NULL, false,
+    {"ldap test", cmd_ldap_test, "SOURCE|DOMAIN", 1, 1, ldap_test_options, false,
      "sign in, read a page, show who would be taken and who would not, and why"},
     {"ldap sync", cmd_ldap_sync, "SOURCE|DOMAIN…", 0, 64, ldap_sync_options, false,
      "read the directory now; the roll follows"},

@@ -1,6 +1,7 @@
 /* directory - see directory.h; here: the connection, the bind, signing in, names */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,19 @@ bool directory_too_late(const struct directory *d)
 
 /* ---- the connection ---- */
 
+/* From here on the watch limits the time; libldap's own limit would spin in the handshake. */
+static void begin_watch(struct directory *d, LDAP *ld, Sockbuf *sb)
+{
+    struct timeval left = directory_time_left(d, DIRECTORY_CONNECT_S * CLOCK_SECOND);
+    struct timeval none = {.tv_sec = -1};
+    ber_socket_t fd = -1;
+
+    directory_watch_end(&d->watch);
+    if (ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) == 1)
+        d->watch = directory_watch_begin(fd, left.tv_sec * CLOCK_SECOND + left.tv_usec);
+    ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &none);
+}
+
 /* A connection stands, nothing has been sent: may it be to there? */
 static int on_connection(LDAP *ld, Sockbuf *sb, LDAPURLDesc *url, struct sockaddr *address,
                          struct ldap_conncb *cb)
@@ -33,8 +47,9 @@ static int on_connection(LDAP *ld, Sockbuf *sb, LDAPURLDesc *url, struct sockadd
     char text[INET6_ADDRSTRLEN] = "a local socket";
     struct network_address where;
 
-    (void)ld, (void)sb, (void)url;
+    (void)url;
     d->connected = true;
+    begin_watch(d, ld, sb);
     if (d->login->denied == NULL || d->login->denied->count == 0)
         return 0;
     if (address->sa_family == AF_INET)
@@ -202,6 +217,7 @@ static bool connect_to(struct directory *d, struct span server, struct err *err)
 
 static void disconnect(struct directory *d)
 {
+    directory_watch_end(&d->watch);
     if (d->ld != NULL)
         ldap_unbind_ext(d->ld, NULL, NULL);
     d->ld = NULL;
@@ -229,6 +245,7 @@ static bool open_at(struct directory *d, struct span server, bool *over, struct 
     if (!connect_to(d, server, err) ||
         !bind_as(d, dn, mechanism, login->password, &code, diagnostic, sizeof diagnostic, err))
         return false;
+    directory_watch_end(&d->watch);
     if (code == LDAP_SUCCESS)
         return true;
     *over = code != LDAP_BUSY && code != LDAP_UNAVAILABLE;
@@ -241,6 +258,7 @@ static bool open_at(struct directory *d, struct span server, bool *over, struct 
 /* libldap reads ldap.conf and LDAP* at its first use unless told not to. */
 void directory_init(void)
 {
+    signal(SIGPIPE, SIG_IGN); /* a connection that is gone is an error, not the end */
     setenv("LDAPNOINIT", "1", 1);
 }
 

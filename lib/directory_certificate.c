@@ -33,6 +33,7 @@ static bool fetch(struct directory *d, struct berval *der)
     bool got = code == LDAP_SUCCESS &&
                ldap_get_option(ld, LDAP_OPT_X_TLS_PEERCERT, der) == LDAP_OPT_SUCCESS &&
                der->bv_val != NULL;
+    directory_watch_end(&d->watch);
     ldap_unbind_ext(ld, NULL, NULL);
     return got;
 }
@@ -43,6 +44,25 @@ static void day_of(time_t when, char day[16])
 
     if (gmtime_r(&when, &parts) == NULL || strftime(day, 16, "%Y-%m-%d", &parts) == 0)
         snprintf(day, 16, "an odd day");
+}
+
+/* The names that it is for. */
+static void names_of(gnutls_x509_crt_t crt, struct buf *out)
+{
+    char name[256];
+
+    buf_text(out, "");
+    for (unsigned i = 0; i < 5; i++) {
+        size_t room = sizeof name - 1;
+        int kind = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &room, NULL);
+        if (kind == GNUTLS_SAN_DNSNAME)
+            buf_printf(out, "%s%.*s", out->len > 0 ? ", " : "", (int)room, name);
+        else if (kind < 0)
+            break;
+    }
+    size_t room = sizeof name;
+    if (out->len == 0 && gnutls_x509_crt_get_dn(crt, name, &room) == GNUTLS_E_SUCCESS)
+        buf_text(out, name);
 }
 
 static bool judge(struct err *err, const struct directory *d, gnutls_x509_crt_t crt)
@@ -66,13 +86,21 @@ static bool judge(struct err *err, const struct directory *d, gnutls_x509_crt_t 
                        "clocks",
                        d->server, day);
     }
+    if (gnutls_x509_crt_check_hostname(crt, d->host) == 0) {
+        BUF_AUTO names = {0};
+        names_of(crt, &names);
+        return err_set(err, ERR_CONFIG,
+                       "%s: its certificate is for another name: '%s', expected was '%s'; name the "
+                       "server as its certificate does",
+                       d->server, names.at, d->host);
+    }
     if (gnutls_x509_crt_get_issuer_dn(crt, issuer, &room) != GNUTLS_E_SUCCESS)
         snprintf(issuer, sizeof issuer, "?");
     return err_set(err, ERR_CONFIG,
-                   "%s: its certificate is signed by '%s', which %s%s%s; set --ca-file to the "
+                   "%s: its certificate is signed by '%s', which %s%s; set --ca-file to the "
                    "certificate of who signed it",
                    d->server, issuer, ca[0] != '\0' ? "is not in " : "is unknown to this system",
-                   ca, "");
+                   ca);
 }
 
 bool directory_say_certificate(struct err *err, struct directory *d, bool *said)

@@ -107,16 +107,6 @@ void directory_diagnostic(const struct directory *d, char *out, size_t room)
     ldap_memfree(text);
 }
 
-/* What libldap says about a name, and GnuTLS about a handshake. */
-static const struct {
-    const char *part, *words;
-} tls_words[] = {
-    {"hostname does not match", "its certificate is for another name than"},
-    {"does not match CN", "its certificate is for another name than"},
-    {"TLS connection was non-properly", "ended the TLS handshake: the wrong port for"},
-    {"unexpected TLS packet", "does not speak TLS there (the wrong port, or --tls starttls?):"},
-};
-
 bool directory_say_no_connection(struct err *err, struct directory *d, int code)
 {
     char text[256];
@@ -129,17 +119,18 @@ bool directory_say_no_connection(struct err *err, struct directory *d, int code)
                        "%s: nobody answers there; is the server up, are name and port right, is no "
                        "firewall between?",
                        d->server);
+    if (directory_watch_fired(d->watch) || code == LDAP_TIMEOUT)
+        return err_set(err, ERR_TEMPORARY, "%s: took the connection, but did not answer in time",
+                       d->server);
     directory_diagnostic(d, text, sizeof text);
-    for (size_t i = 0; i < sizeof tls_words / sizeof tls_words[0]; i++)
-        if (strstr(text, tls_words[i].part) != NULL)
-            return err_set(err, ERR_CONFIG, "%s: %s '%s' [%s]", d->server, tls_words[i].words,
-                           d->host, text);
     if (d->securing && !directory_say_certificate(err, d, &said) && said)
         return false;
-    return err_set(err, ERR_TEMPORARY, "%s: %s: %s%s%s%s", d->server,
-                   d->securing ? "TLS could not be agreed on" : "the connection was lost",
-                   code == LDAP_TIMEOUT ? "no answer in time" : ldap_err2string(code),
-                   text[0] != '\0' ? " [" : "", text, text[0] != '\0' ? "]" : "");
+    return err_set(
+        err, ERR_TEMPORARY, "%s: %s: %s%s%s%s", d->server,
+        d->securing ? "TLS could not be agreed on (is it a port without TLS? --tls starttls is "
+                      "for those)"
+                    : "the connection was lost",
+        ldap_err2string(code), text[0] != '\0' ? " [" : "", text, text[0] != '\0' ? "]" : "");
 }
 
 bool directory_say_late(struct err *err, const struct directory *d)

@@ -321,9 +321,9 @@ bool roll_apply_hold(struct roll_job *job, const struct roll_plan *plan,
     if (!make_changeset(job, plan, "held", changeset, sizeof changeset, err) ||
         !db_exec(job->db,
                  "insert into held_entry (changeset_id, entry, place, line, domain_id, local_part,"
-                 "   kind, disabled, name)"
+                 "   kind, disabled, name, known)"
                  " select $1::bigint, entry, place, line, domain_id, local_part, kind, disabled,"
-                 "   name from roll_list where fault is null",
+                 "   name, known from roll_list where fault is null",
                  DB_VALUES(changeset), NULL, err) ||
         !db_exec(job->db,
                  "insert into held_domain (changeset_id, domain_id)"

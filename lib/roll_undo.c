@@ -291,10 +291,10 @@ bool roll_held_done(struct roll_job *job, struct err *err)
 /* The list as it was held; what is in domains that are gone since is a problem. */
 static const char restage_sql[] =
     "insert into roll_list (entry, place, line, domain_id, local_part, kind, lone, again,"
-    "   disabled, fault, rival, name)"
+    "   disabled, fault, rival, name, known)"
     " select h.entry, h.place, h.line, h.domain_id, h.local_part, h.kind,"
     "   count(*) over (partition by h.entry) = 1, false, h.disabled,"
-    "   case when d.id is null then 0 end, 0, h.name from held_entry h"
+    "   case when d.id is null then 0 end, 0, h.name, h.known from held_entry h"
     "   left join domain d on d.id = h.domain_id and d.state = 'active' and d.alias_of is null"
     "   where h.changeset_id = $1::bigint";
 
@@ -305,13 +305,15 @@ static bool restage(struct roll_job *job, struct err *err)
     if (!db_exec(job->db, restage_sql, DB_VALUES(job->held), NULL, err) ||
         !db_query(job->db, &seen,
                   "select count(*), coalesce(bool_or(not lone), false),"
-                  "   coalesce(bool_or(name <> ''), false), count(fault) from roll_list",
+                  "   coalesce(bool_or(name <> ''), false), count(fault), count(known) > 0"
+                  " from roll_list",
                   DB_NO_VALUES, err))
         return false;
     job->places = (int32_t)db_int(seen, 0, 0);
     job->several = db_bool(seen, 0, 1);
     job->names = db_bool(seen, 0, 2);
     job->faults = db_int(seen, 0, 3);
+    job->known = db_bool(seen, 0, 4);
     return fill_ids(job,
                     "select distinct domain_id from held_entry where changeset_id = $1::bigint",
                     job->held, &job->listed, err) &&

@@ -49,6 +49,9 @@ end $$;
 create trigger ldap_source_users after delete on ldap_source referencing old table as gone
   for each statement execute function ldap_source_gone();
 
+-- A list that waits knows them too.
+alter table held_entry add column known bigint;
+
 create table ldap_run (
   id bigint generated always as identity primary key,
   source_id integer not null references ldap_source on delete cascade,

@@ -84,16 +84,17 @@ static const char freshen_sql[] =
     " update domain d set synced_at = old.at, changed_by = roll_changeset() from old"
     " where d.id = old.id";
 
-/* A failure that is over is told once. */
+/* A failure that is over is told once. (What `old` says must be read before the update: it joins.)
+ */
 static const char agreement_sql[] =
     "with old as (select id, customer_id, failing_since from ldap_source where id = $1::int"
     "   for update),"
     " told as (insert into ldap_notice (source_id, customer_id, kind, why) select id, customer_id,"
     "   'recovered', 'it had failed since ' || to_char(failing_since at time zone 'UTC',"
     "   'YYYY-MM-DD HH24:MI') || ' GMT' from old where failing_since is not null)"
-    " update ldap_source set synced_at = (select started_at from ldap_run where id = $2::bigint),"
+    " update ldap_source s set synced_at = (select started_at from ldap_run where id = $2::bigint),"
     "   digest = decode($3, 'hex'), version = $4::bigint, entries = $5::bigint,"
-    "   failing_since = null, held = null, held_digest = null where id = $1::int";
+    "   failing_since = null, held = null, held_digest = null from old where s.id = old.id";
 
 static bool note_agreement(struct run *run, struct err *err)
 {
@@ -161,8 +162,8 @@ static const char held_sql[] =
     "with old as (select id, customer_id, held from ldap_source where id = $1::int for update),"
     " told as (insert into ldap_notice (source_id, customer_id, kind, why) select id, customer_id,"
     "   'held', $4 from old where held is distinct from $2::bigint)"
-    " update ldap_source set held = $2::bigint, held_digest = decode($3, 'hex'),"
-    "   failing_since = null where id = $1::int";
+    " update ldap_source s set held = $2::bigint, held_digest = decode($3, 'hex'),"
+    "   failing_since = null from old where s.id = old.id";
 
 bool ldaprun_record_held(struct run *run, struct err *err)
 {
@@ -182,8 +183,8 @@ static const char failing_sql[] =
     "   where lower(name) = lower($1) for update),"
     " told as (insert into ldap_notice (source_id, customer_id, kind, why) select id, customer_id,"
     "   'failed', $2 from old where failing_since is null)"
-    " update ldap_source set failing_since = coalesce(ldap_source.failing_since, now())"
-    " from old where ldap_source.id = old.id";
+    " update ldap_source s set failing_since = coalesce(s.failing_since, now()) from old"
+    " where s.id = old.id";
 
 static bool connect_again(struct db **db, const struct ldaprun_options *options, struct err *err)
 {

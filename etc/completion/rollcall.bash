@@ -30,6 +30,7 @@ _rollcall_options() {
                 --identity-attribute --disabled --page-size --entry-limit --time-limit --interval --enabled"
             ;;
         "ldap show") echo "--limit" ;;
+        "ldap test") echo "--sign-in" ;;
         "ldap sync") echo "--all --dry-run --force" ;;
         "ldap remove") echo "--with-users $wait" ;;
         "change list") echo "--state --customer --limit" ;;

@@ -1,13 +1,14 @@
 """The roll follows an LDAP directory: what is taken, what stays the same user, and what changes nothing; with a real
 slapd that gives pages of 100 and no more, and a proxy that delays and cuts."""
+import base64
 import contextlib
+import json
 import os
-import re
 import subprocess
 import threading
 import time
 
-from directories import ADMIN, ADMIN_PASSWORD, READER, READER_PASSWORD, SUFFIX, Authority, Proxy, Slapd, person
+from directories import READER, READER_PASSWORD, SUFFIX, Authority, Proxy, Slapd, person
 from harness import BUILD, Rollcall, eventually, main, run, shared, shared_servers
 from test_import import rules_hold
 
@@ -164,7 +165,6 @@ def test_disabled_and_back():
 
 def test_values_that_are_no_good():
     """Catches a bad value that ends the run, loses its neighbours, or gets into the roll or a terminal."""
-    import base64
     raw = [b"c\x01ontrol@example.com", b"inv\xff@example.com", b"x" * 70 + b"@example.com", b"two@at@example.com", b"plain",
            b"fine.one@example.com", b"ze\xc3\xa9@example.com", b"nul\x00@example.com", b"\x1b[31mred@example.com"]
     people = (person("odd", "mail: odd@example.com", *[f"rawAddress:: {base64.b64encode(v).decode()}" for v in raw])
@@ -178,7 +178,6 @@ def test_values_that_are_no_good():
                "proxyAddresses", "--alias-attribute", "jpegPhoto") as (rc, ldap):
         looked = rc.run("ldap", "test", "example.com", "--json")
         assert "\x1b" not in looked.stdout and "\x01" not in looked.stdout and "\xff" not in looked.stdout
-        import json
         looked = json.loads(looked.stdout)
         assert {row["why"] for row in looked["left"]} == {"none of its values is an address"}, looked["left"]
         whys = {row["value"][:12]: row["why"] for row in looked["note"]}
@@ -218,6 +217,355 @@ def test_groups_and_contacts():
         assert set(roll(rc)) == {f"{uid}@example.com" for uid in ("anna", "bob", "dora")}, (roll(rc), done)
         rc.cli("ldap", "set", "example.com", "--member-of", f"cn=gone,{GROUPS}")
         assert "does not exist" in fails(rc) and len(roll(rc)) == 3
+
+
+# ------------------------------------------------------------------ what changes nothing
+
+def few(count=5):
+    return "".join(person(f"u{n}", f"mail: u{n}@example.com") for n in range(count))
+
+
+def many(count=1200):
+    return "".join(person(f"u{n}", f"mail: u{n}@example.com", f"description: {'x' * 300}") for n in range(count))
+
+
+def unharmed(rc, before, why):
+    """Nothing changed, and the failure is on record."""
+    assert addresses(rc) == before, "the roll is as it was"
+    outcome, said = rc.psql("select outcome, why from ldap_run order by id desc limit 1").split("|", 1)
+    assert outcome == "failed" and why in said, (outcome, said, why)
+    assert rc.psql("select failing_since is not null from ldap_source where name = 'example.com'") == "t"
+
+
+def test_pages_to_the_end():
+    """A server that gives no more than 100 entries at a time. Catches a forgotten page, and a page size that the server
+    refuses."""
+    with world(many(1234)) as (rc, _):
+        done = sync(rc)
+        assert done["users"] == "1234" and int(done["pages"]) >= 13 and len(roll(rc)) == 1234, done
+
+
+def test_half_an_answer_changes_nothing():
+    """Cut in a page, silent in a page, the server killed between pages, and started again between pages. Catches an
+    answer that is taken for complete because it ended."""
+    with world(many()) as (rc, ldap), Proxy(ldap.tls_port) as proxy:
+        sync(rc)
+        before = addresses(rc)
+        rc.cli("ldap", "set", "example.com", "--server", f"ldaps://127.0.0.1:{proxy.port}", "--time-limit", "5s",
+               "--page-size", "50")
+        ldap.modify("".join(f"dn: uid=u{n},{PEOPLE}\nchangetype: delete\n\n" for n in range(200)))
+        proxy.cut_after = 60000
+        assert "lost" in fails(rc)
+        unharmed(rc, before, "connection was lost")
+        proxy.cut_after, proxy.stall_after = None, 60000
+        assert "time-limit" in fails(rc)
+        unharmed(rc, before, "longer than time-limit")
+        proxy.stall_after = None
+
+        def kill(count):
+            if count > 60000 and ldap.process is not None:
+                proxy.on_bytes = None
+                ldap.kill9()
+        proxy.on_bytes = kill
+        fails(rc)
+        unharmed(rc, before, "")
+
+        reached, back = threading.Event(), threading.Event()
+
+        def hold(count):
+            if count > 60000:
+                proxy.on_bytes = None
+                reached.set()
+                back.wait(30)
+        ldap.start()
+        proxy.on_bytes = hold
+        said = []
+        running = threading.Thread(target=lambda: said.append(fails(rc)))
+        running.start()
+        assert reached.wait(20)
+        ldap.stop()
+        ldap.start()
+        back.set()
+        running.join()
+        assert said
+        unharmed(rc, before, "")
+        # told once for all of it, and shown
+        assert rc.psql("select kind from ldap_notice") == "failed"
+        assert any("example.com fails since" in row["text"] for row in
+                   rc.json("status", check=False)["attention"])
+        assert sync(rc)["removed"] == "200"
+        assert rc.psql("select kind from ldap_notice order by id").split() == ["failed", "recovered"]
+        rules_hold(rc)
+
+
+def test_limits_of_the_server():
+    """A size limit that pages do not lift, and a part of the tree that is elsewhere. Catches half of a directory taken
+    for all of it."""
+    limits = "sizelimit size.soft=500 size.hard=500 size.pr=100 size.prtotal=300"
+    with world(few(), limits=limits) as (rc, ldap):
+        sync(rc)
+        before = addresses(rc)
+        ldap.modify("".join(person(f"more{n}", f"mail: more{n}@example.com") for n in range(400)))
+        assert "limit" in fails(rc)
+        unharmed(rc, before, "limit")
+    with world(few()) as (rc, ldap):
+        sync(rc)
+        before = addresses(rc)
+        ldap.modify(f"dn: ou=branch,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: branch\n"
+                    "ref: ldap://branch.example.test/ou=people,dc=branch\n\n")
+        assert "branch.example.test" in fails(rc)
+        unharmed(rc, before, "is not followed")
+        rc.cli("ldap", "set", "example.com", "--entry-limit", "3")
+        assert "more than 3 entries" in fails(rc)
+
+
+def test_an_answer_that_nobody_believes():
+    """Nobody, or nearly nobody; then the guard, approval and rejection. Catches a filter gone wrong that empties the roll."""
+    with world(few(20)) as (rc, ldap):
+        sync(rc)
+        before = addresses(rc)
+        rc.cli("ldap", "set", "example.com", "--filter", "(uid=nobody)")
+        assert "no user among 0 entries" in fails(rc)
+        unharmed(rc, before, "no user")
+        rc.cli("ldap", "set", "example.com", "--filter", "(|(uid=u0)(uid=u1)(uid=u2))")
+        assert "only 3 entries, last time 20" in fails(rc)
+        unharmed(rc, before, "only 3 entries")
+        rc.cli("ldap", "set", "example.com", "--filter", "(uid=u1*)")  # 11 of 20, and one with another address
+        ldap.modify(replace("u1", "mail", "u1.new@example.com"))
+        user = roll(rc)["u1@example.com"][0]
+        done = sync(rc)
+        assert done["outcome"] == "held" and addresses(rc) == before, done
+        held = int(done["changeset"])
+        again = sync(rc)
+        assert again["outcome"] == "held" and int(again["changeset"]) == held, "the same answer waits once"
+        assert rc.psql("select count(*) from changeset where mode = 'follow'") == "2"
+        assert rc.psql("select kind from ldap_notice order by id").split() == ["failed", "held"]
+        assert rc.psql("select synced_at < (select max(started_at) from ldap_run) from ldap_source") == "t"
+        rc.cli("change", "reject", str(held))
+        again = sync(rc)
+        assert again["outcome"] == "held" and "rejected" in again["why"], "rejected is rejected"
+        ldap.modify(replace("u10", "displayName", "Another"))
+        done = sync(rc)
+        assert done["outcome"] == "held" and int(done["changeset"]) > held
+        rc.cli("change", "approve", done["changeset"])
+        assert len(addresses(rc)) == 11 and roll(rc)["u1.new@example.com"][0] == user, "approved, it is still the same user"
+        assert sync(rc)["outcome"] == "unchanged"
+        rules_hold(rc)
+
+
+def test_killed_at_any_moment():
+    """Catches a run that leaves half of its work, and a run that stays 'running' for ever."""
+    with world(many(400)) as (rc, ldap), Proxy(ldap.tls_port) as proxy:
+        rc.cli("ldap", "set", "example.com", "--server", f"ldaps://127.0.0.1:{proxy.port}")
+        reached = threading.Event()
+        proxy.on_bytes = lambda count: reached.set() if count > 30000 else None
+        proxy.stall_after = 40000
+        process = subprocess.Popen([BUILD / "bin/rollcall-ldapsync", "-c", rc.conf, "--all"], env=rc.environment(),
+                                   stderr=subprocess.DEVNULL)
+        assert reached.wait(20)
+        other = rc.run("ldap", "sync", "example.com", check=75)
+        assert "another run" in other.stderr, "one source is read once at a time"
+        process.kill()
+        process.wait()
+        proxy.stall_after = None
+        eventually(lambda: sync(rc)["outcome"] == "applied", 20, "the lock of the killed one to go")
+        assert len(addresses(rc)) == 400
+        assert rc.psql("select outcome, why from ldap_run order by id").splitlines() == [
+            "failed|ended without a word", "applied|"]
+        rules_hold(rc)
+
+
+# ------------------------------------------------------------------ words
+
+def test_what_is_wrong_is_said():
+    """Each trouble has its own words, and the password is nowhere. Catches 'cannot connect' for everything."""
+    with world(few()) as (rc, ldap), Authority() as stranger:
+        def says(*options, input=None):
+            rc.cli("ldap", "set", "example.com", *options, input=input)
+            done = rc.run("ldap", "test", "example.com", check=False)
+            assert done.returncode != 0 and done.stdout == "", done.stdout
+            return done.stderr
+        texts = {"password": says("--password", input="not the password\n"),
+                 "authority": says("--ca-file", stranger.ca), "dead": says("--server", "ldaps://127.0.0.1:1")}
+        assert "wrong user name or password" in texts["password"]
+        assert "signed by 'CN=Test CA'" in texts["authority"] and "--ca-file" in texts["authority"]
+        assert "nobody answers there" in texts["dead"]
+        assert "not the password" not in "".join(texts.values())
+        rc.cli("ldap", "set", "example.com", "--ca-file", authority().ca, "--password", "--server", ldap.ldaps,
+               input=READER_PASSWORD + "\n")
+        assert "does not exist" in says("--base", f"ou=nowhere,{SUFFIX}")
+        assert "no distinguished name" in says("--base", "nonsense")
+        assert "port without TLS" in says("--base", PEOPLE, "--server", f"ldaps://127.0.0.1:{ldap.port}")
+        cleartext = ("--server", ldap.ldap, "--tls", "none", "--allow-cleartext", "yes")
+        assert "wants the connection protected" in says(*cleartext)
+        assert "may not read" in says("--server", ldap.ldaps, "--default", "tls", "--default", "allow-cleartext",
+                                      "--bind-dn", "", "--no-password")
+        # a certificate for another name; an expired one
+        rc.cli("ldap", "set", "example.com", "--bind-dn", READER, "--password", input=READER_PASSWORD + "\n")
+        for certificate, words in ((authority().certificate("other", "DNS:other.example.test"), "another name: 'other.example.test'"),
+                                   (authority().expired("old"), "expired on 2020-02-01")):
+            with Slapd(authority(), certificate=certificate) as wrong:
+                text = says("--server", wrong.ldaps)
+                assert words in text and wrong.ldaps in text, text
+        # what can be known when it is set
+        for options, words in ((("--filter", "(&(mail=*)"), "missing at character"), (("--tls", "none", "--server", ldap.ldap), "--allow-cleartext"),
+                               (("--interval", "5"), "interval"), (("--server", "http://x"), "a server is"),
+                               (("--domain", "elsewhere.test"), "not served"), (("--disabled", "what"), "none of")):
+            done = rc.run("ldap", "set", "example.com", *options, check=False)
+            assert done.returncode in (64, 65) and words in done.stderr, (options, done.stderr)
+        # StartTLS
+        rc.cli("ldap", "set", "example.com", "--server", ldap.ldap, "--tls", "starttls")
+        assert sync(rc)["outcome"] == "applied"
+        # nowhere in the clear
+        dump = rc.pg.dump(rc.dbname)
+        text = run("/usr/lib/postgresql/15/bin/pg_restore", "-f", "-", dump).stdout
+        assert "example.com" in text and READER_PASSWORD not in text
+        shown = rc.cli("ldap", "show", "example.com") + rc.cli("ldap", "show", "example.com", "--json")
+        assert READER_PASSWORD not in shown and "kept, sealed" in shown
+        assert (rc.dir / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_password_is_in_no_process_list():
+    """Catches a password among the arguments or in the environment of any process."""
+    with world(few()) as (rc, ldap), Proxy(ldap.tls_port) as proxy:
+        rc.cli("ldap", "set", "example.com", "--server", f"ldaps://127.0.0.1:{proxy.port}")
+        proxy.delay = 0.3
+        process = subprocess.Popen([BUILD / "bin/rollcall", "-c", rc.conf, "ldap", "sync", "example.com"],
+                                   env=rc.environment(), stdout=subprocess.DEVNULL)
+        seen = b""
+        while process.poll() is None:
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                with contextlib.suppress(OSError):
+                    command = open(f"/proc/{pid}/cmdline", "rb").read()
+                    if b"rollcall" in command:
+                        seen += command + open(f"/proc/{pid}/environ", "rb").read()
+        assert b"rollcall-ldapsync" in seen and READER_PASSWORD.encode() not in seen
+
+
+def test_passwords_from_elsewhere():
+    """Catches a password file that is not read anew, and a sealed password that another key opens."""
+    with world(few()) as (rc, _):
+        secret = rc.dir / "reader.password"
+        secret.write_text(READER_PASSWORD + "\n")
+        (rc.dir / "secret.key").write_text("00" * 32 + "\n")
+        assert "cannot be opened with the key" in fails(rc)
+        rc.cli("ldap", "set", "example.com", "--no-password", "--password-file", secret)
+        assert sync(rc)["outcome"] == "applied"
+        secret.write_text("something else\n")
+        assert "wrong user name or password" in fails(rc)
+
+
+def test_signing_in():
+    """Catches an empty password that is let in, a bind that is repeated, and a directory that is down taken for a no."""
+    people = (person("anna", "mail: anna@example.com", "mailLocalAddress: anna@example.org", "userPassword: annas own")
+              + person("bob", "mail: bob@example.com"))
+    with world(people) as (rc, ldap):
+        sync(rc)
+
+        def try_in(address, password, check):
+            done = rc.run("ldap", "test", "example.com", "--sign-in", address, input=password + "\n", check=check)
+            assert password == "" or password not in done.stderr + done.stdout
+            return done.stderr + done.stdout
+        assert "takes this password" in try_in("anna@example.com", "annas own", 0)
+        assert "takes this password" in try_in("anna@example.org", "annas own", 0)
+        assert "wrong user name or password" in try_in("anna@example.com", "bobs", 65)
+        assert "empty password" in try_in("anna@example.com", "", 65)
+        try_in("bob@example.com", "anything", 65)
+        assert "no user's address" in try_in("nobody@example.com", "whatever", 65)
+        rc.cli("user", "add", "hand@example.com")
+        assert "of no directory" in try_in("hand@example.com", "whatever", 65)
+        ldap.stop()
+        assert "nobody answers" in try_in("anna@example.com", "annas own", 75)
+
+
+# ------------------------------------------------------------------ several sources
+
+def test_two_directories_and_a_person_feed_one_domain():
+    """Catches a source that withdraws what another, or a person, has put there."""
+    with world(few(4), "--filter", "(|(uid=u0)(uid=u1)(uid=u2))") as (rc, ldap):
+        connect(rc, ldap, "--filter", "(|(uid=u2)(uid=u3))", name="second", domains=["example.com"])
+        rc.cli("user", "add", "u1@example.com", "hand@example.com")
+        sync(rc)
+        sync(rc, source="second")
+        everybody = {f"u{n}@example.com" for n in range(4)} | {"hand@example.com"}
+        assert set(addresses(rc)) == everybody
+        assert sync(rc)["outcome"] == "unchanged" and set(addresses(rc)) == everybody
+        assert "example.com" in rc.run("ldap", "remove", "example.com", check=65).stderr
+        rc.cli("ldap", "remove", "example.com", "--with-users")
+        assert set(addresses(rc)) == everybody - {"u0@example.com"}
+        assert rc.psql("select count(*) from ldap_user u where not exists (select from ldap_source s"
+                       " where s.id = u.source_id)") == "0"
+        assert rc.psql("select follows_directory from domain order by name").split() == ["t", "f"]
+        rc.cli("ldap", "remove", "second", "--with-users")
+        assert set(addresses(rc)) == {"u1@example.com", "hand@example.com"}
+        assert rc.psql("select bool_or(follows_directory) from domain") == "f"
+        rules_hold(rc)
+
+
+def test_side_by_side_by_turns():
+    """One that fails and one that hangs touch no other; each at its turn, as the role that may do no more; metrics.
+    Catches sources that wait for one another, and a source that is read too often."""
+    with world(few()) as (rc, ldap), Proxy(ldap.tls_port) as slow:
+        rc.cli("domain", "add", *(f"d{n}.test" for n in range(6)), "--customer", "Example", "--relay-check", "panel")
+        ldap.modify("".join(person(f"d{n}", f"mail: user@d{n}.test") for n in range(6)))
+        for n in range(6):
+            connect(rc, ldap, name=f"d{n}.test", domains=[f"d{n}.test"])
+        rc.cli("ldap", "set", "d0.test", "--password", input="wrong\n")
+        rc.cli("ldap", "set", "d1.test", "--server", f"ldaps://127.0.0.1:{slow.port}", "--time-limit", "2s")
+        rc.cli("ldap", "set", "d2.test", "--enabled", "no")
+        slow.stall_after = 0  # takes the connection and says nothing
+        rc.set(ldap_metrics_file=rc.dir / "ldap.prom")
+
+        def go(*options, check=None):
+            role = f"database=host={rc.host} dbname={rc.dbname} user=rollcall_sync"
+            return run(BUILD / "bin/rollcall-ldapsync", "-c", rc.conf, "-o", role, *options, check=check,
+                       env=rc.environment(), timeout=60)
+        begun = time.monotonic()
+        done = go(check=False)
+        assert done.returncode in (65, 75) and time.monotonic() - begun < 30, done.stderr
+        outcomes = dict(line.split("|") for line in rc.psql(
+            "select s.name, coalesce(r.outcome, '') from ldap_source s left join ldap_run r on r.source_id = s.id").splitlines())
+        assert outcomes == {"example.com": "applied", "d0.test": "failed", "d1.test": "failed", "d2.test": "",
+                            "d3.test": "applied", "d4.test": "applied", "d5.test": "applied"}, done.stderr
+        metrics = (rc.dir / "ldap.prom").read_text()
+        assert 'rollcall_ldap_last_run_success{source="d3.test"} 1' in metrics
+        assert 'rollcall_ldap_last_run_success{source="d0.test"} 0' in metrics and "# TYPE rollcall_ldap_users gauge" in metrics
+        assert go(check=0).stderr == "", "nobody's turn"
+        rc.psql("update ldap_run set started_at = started_at - interval '3 hours 1 second'"
+                " where source_id = (select id from ldap_source where name = 'd4.test')")
+        go(check=0)
+        assert rc.psql("select count(*) from ldap_run") == "7"
+        go("--source", "D2.test", check=0)
+        assert "user@d2.test" in addresses(rc)
+        assert "no LDAP source" in go("--source", "nonsense", check=65).stderr
+
+
+def test_servers_that_a_customer_names():
+    """Catches a customer who has the gateway's own network read."""
+    with world(few()) as (rc, ldap):
+        rc.psql("update ldap_source set by_customer = true")
+        text = fails(rc)
+        assert "127.0.0.1 is in ldap_denied_networks" in text, text
+        assert "ldap_denied_networks" in rc.run("ldap", "test", "example.com", check=78).stderr
+        rc.set(ldap_denied_networks="192.0.2.0/24")
+        assert sync(rc)["outcome"] == "applied"
+
+
+def test_a_stale_directory_is_not_believed():
+    """After source_stale_limit an unknown recipient gets 450. Catches a 550 out of a directory that nobody reads."""
+    with world(few()) as (rc, ldap), rc.policyd() as _:
+        rc.answers("u9@example.com", "DEFER_IF_PERMIT")  # never read
+        sync(rc)
+        rc.answers("u9@example.com", "550 5.1.1")
+        rc.answers("u1@example.com", "DUNNO")
+        rc.psql("""begin; do $$ begin perform roll_begin('test'); end $$;
+                   update domain set synced_at = now() - interval '25 hours', changed_by = roll_changeset(); commit""")
+        rc.answers("u9@example.com", "DEFER_IF_PERMIT")
+        rc.answers("u1@example.com", "DUNNO")
+        ldap.modify(person("u9", "mail: u9@example.com"))
+        sync(rc)
+        rc.answers("u9@example.com", "DUNNO")
+        rc.answers("u8@example.com", "550 5.1.1")
 
 
 if __name__ == "__main__":
