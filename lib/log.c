@@ -116,6 +116,14 @@ const struct log_event_row log_events[LOG_EVENTS] = {
     [LOG_RELEASE_FAILED] = {"release-failed", LEVEL_WARNING,
                             "A release was not taken; it is tried again, or was given up. See "
                             "release_to."},
+    [LOG_REPORTS] = {"reports", LEVEL_INFO, "Spam reports were made; they are in the outbox."},
+    [LOG_MAIL_SENT] = {"mail-sent", LEVEL_DEBUG, "A report or password mail was handed over."},
+    [LOG_MAIL_TROUBLE] = {"mail-trouble", LEVEL_WARNING,
+                          "A report or password mail could not be made or handed over; it is tried "
+                          "again."},
+    [LOG_MAIL_DEAD] = {"mail-dead", LEVEL_ERROR,
+                       "A mail was refused for good or given up (mail_give_up); the messages of "
+                       "such a report come with the next one."},
 };
 
 static struct {

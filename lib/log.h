@@ -60,6 +60,10 @@ enum log_event {
     LOG_QUARANTINE_MENDED,
     LOG_RELEASED,
     LOG_RELEASE_FAILED,
+    LOG_REPORTS,
+    LOG_MAIL_SENT,
+    LOG_MAIL_TROUBLE,
+    LOG_MAIL_DEAD,
     LOG_EVENTS, /* how many */
 };
 

@@ -80,6 +80,24 @@ create view report_user with (security_invoker = true) as
       from report_setting w left join report_setting p on p.id = w.id and coalesce(s.users_choose, c.users_choose, true)
       where w.user_id = u.id) o on true;
 
+-- Every domain with a contact who gets the accumulative report.
+create view report_domain with (security_invoker = true) as
+  select d.id as domain_id, d.customer_id, d.name as domain, coalesce(s.central_contact, c.central_contact) as contact,
+    coalesce(s.days, c.days, 127) as days,
+    coalesce(s.hours, c.hours, 128) as hours,
+    coalesce(s.zone, c.zone) as zone,
+    coalesce(s.language, c.language) as language,
+    coalesce(s.categories, c.categories, array['spam', 'bulk', 'virus', 'content']) as categories,
+    coalesce(s.block_list, c.block_list, true) as block_list,
+    coalesce(s.brand_name, c.brand_name, '') as brand_name,
+    coalesce(s.brand_colour, c.brand_colour, '#1f4e79') as brand_colour,
+    coalesce(s.brand_logo, c.brand_logo, '') as brand_logo,
+    coalesce(s.brand_footer, c.brand_footer, '') as brand_footer
+  from domain d
+  left join report_setting c on c.customer_id = d.customer_id and c.domain_id is null and c.user_id is null
+  left join report_setting s on s.domain_id = d.id
+  where d.state = 'active' and coalesce(s.central_contact, c.central_contact, '') <> '';
+
 -- ---------------------------------------------------------------- reports, and everything that is to be sent
 
 -- A report that was made. The messages in it point here.
@@ -117,20 +135,39 @@ create table outbox (
   envelope_to text not null check (length(envelope_to) between 3 and 400),
   message_id text not null unique check (length(message_id) between 5 and 200),
   sealed boolean not null default false,
-  body bytea,                -- the message with its headers, CRLF; null once it was sent
+  body bytea,                -- the message with its headers, CRLF; null once it was sent or given up
   state text not null default 'waiting' check (state in ('waiting', 'sent', 'dead')),
   tries integer not null default 0,
   next_at timestamptz not null default now(),
   made_at timestamptz not null default now(),
   done_at timestamptz,
   trouble text not null default '', -- the last answer that was no yes
-  check ((state = 'sent') = (body is null))
+  check ((state = 'waiting') = (body is not null))
 );
 alter table outbox alter column body set compression lz4;
 create index outbox_waiting on outbox (urgent desc, next_at, id) where state = 'waiting';
 create index outbox_dead on outbox (done_at) where state = 'dead';
 create index outbox_done on outbox (done_at) where state <> 'waiting';
 create index outbox_report on outbox (report_id) where report_id is not null;
+
+-- A report that is given up was none: its messages come with the next one.
+create function outbox_gives_up() returns trigger
+  language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  if not (select again from report_run where id = new.report_id) then
+    update quarantine_recipient set reported_in = null where reported_in = new.report_id;
+    update quarantine_recipient set counted_in = null where counted_in = new.report_id;
+  end if;
+  return null;
+end $$;
+create trigger outbox_gives_up after update of state on outbox for each row
+  when (new.state = 'dead' and new.report_id is not null) execute function outbox_gives_up();
+
+-- What the panel sees of it: an operator all but the bodies, others nothing. (Reports are written by COPY, which
+-- row-level security does not have.)
+create view panel_outbox as
+  select id, kind, customer_id, envelope_to, message_id, state, tries, next_at, made_at, done_at, trouble from outbox
+    where current_setting('rollcall.customer', true) = '0';
 
 create function outbox_tell() returns trigger language plpgsql as $$
 begin
@@ -219,6 +256,15 @@ begin
   perform pg_notify('rollcall_outbox', '');
   return true;
 end $$;
+
+-- The user with that address, its local part as it was written and folded; an alias domain's are its target's.
+create function mail_user(exact text, folded text, in_domain text) returns bigint language sql stable as $$
+  select r.user_id from public.domain d
+    join public.domain t on t.id = coalesce(d.alias_of, d.id)
+    join public.recipient r on r.domain_id = t.id and r.state = 'active'
+      and r.local_part = case when t.case_sensitive then exact else folded end
+    where d.name = in_domain and d.state = 'active'
+$$;
 
 -- The registration is confirmed; null: the token is none.
 create function password_confirm(the_hash bytea) returns bigint

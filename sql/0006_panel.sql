@@ -340,7 +340,6 @@ begin
       ('ldap_source', 'customer_id = (select panel_customer())'),
       ('report_setting', 'customer_id = (select panel_customer())'),
       ('report_run', 'customer_id = (select panel_customer())'),
-      ('outbox', 'customer_id = (select panel_customer())'),
       ('recipient', 'domain_id in (select id from domain)'),
       ('change', 'domain_id in (select id from domain)'),
       ('domain_change', 'domain_id in (select id from domain)'),

@@ -1,0 +1,324 @@
+/* compose_batch - see compose.h; here: from rows to mails */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/mail.h"
+#include "report/compose_parts.h"
+#include "report/render.h"
+#include "report/zone.h"
+
+/* ---- arrays ---- */
+
+static void array_add(struct buf *array, const char *text)
+{
+    buf_text(array, array->len == 0 ? "{\"" : ",\"");
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            buf_text(array, "\\");
+        buf_append(array, text, 1);
+    }
+    buf_text(array, "\"");
+}
+
+static void array_end(struct buf *array)
+{
+    buf_text(array, array->len == 0 ? "{}" : "}");
+}
+
+void compose_arrays(const struct db_result *runs, struct buf *ids, struct buf *categories,
+                    struct buf *block_lists)
+{
+    for (size_t i = 0; i < db_rows(runs); i++) {
+        array_add(ids, db_text(runs, i, RUN_ID));
+        array_add(categories, db_text(runs, i, RUN_CATEGORIES));
+        array_add(block_lists, db_text(runs, i, RUN_BLOCK_LIST));
+    }
+    array_end(ids);
+    array_end(categories);
+    array_end(block_lists);
+}
+
+/* ---- one report ---- */
+
+struct work {
+    struct compose *compose;
+    const struct compose_kind *kind;
+    const struct db_result *runs, *entries;
+    struct compose_one *one;
+    struct render_entry list[COMPOSE_LISTED_MOST];
+    struct buf subject, text, html, unsubscribe, mail, row;
+    struct buf ids, counts, empty; /* arrays: runs with entries, how many, runs without */
+};
+
+static void work_free(struct work *w)
+{
+    struct buf *all[] = {&w->subject, &w->text, &w->html,   &w->unsubscribe, &w->mail,
+                         &w->row,     &w->ids,  &w->counts, &w->empty};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        buf_free(all[i]);
+    free(w);
+}
+
+/* A zone that tzdata has no more does not keep the report back. */
+static void use_zone(const struct work *w, const char *zone)
+{
+    struct err err;
+
+    if (!zone_use(zone[0] != '\0' ? zone : w->compose->conf->report_zone, &err) &&
+        !zone_use("UTC", &err))
+        log_write(LOG_MAIL_TROUBLE, "%s", err.text);
+}
+
+/* The entries of a run begin at *at; moves behind them. */
+static size_t list_entries(struct work *w, const char *run, size_t *at, int64_t *total)
+{
+    const struct db_result *e = w->entries;
+    size_t count = 0;
+
+    for (; *at < db_rows(e) && strcmp(db_text(e, *at, ENTRY_RUN), run) == 0; ++*at) {
+        int64_t received = db_int(e, *at, ENTRY_RECEIVED);
+        *total = db_int(e, *at, ENTRY_TOTAL);
+        if (count < COMPOSE_LISTED_MOST)
+            w->list[count++] = (struct render_entry){
+                .recipient = db_int(e, *at, ENTRY_ID),
+                .local = received + zone_offset(received),
+                .category = db_text(e, *at, ENTRY_CATEGORY),
+                .from = db_text(e, *at, ENTRY_FROM),
+                .subject = db_text(e, *at, ENTRY_SUBJECT),
+                .reason = db_text(e, *at, ENTRY_REASON),
+                .score = db_text(e, *at, ENTRY_SCORE),
+                .listed = db_text(e, *at, ENTRY_LISTED),
+                .to = db_text(e, *at, ENTRY_ADDRESS),
+            };
+    }
+    return count;
+}
+
+static void address_of(const struct db_result *runs, size_t run, char out[ADDR_TEXT_MAX + 1])
+{
+    if (db_null(runs, run, RUN_ADDRESS_LOCAL))
+        snprintf(out, ADDR_TEXT_MAX + 1, "%s", db_text(runs, run, RUN_ADDRESS_DOMAIN));
+    else
+        addr_format_parts(db_span(runs, run, RUN_ADDRESS_LOCAL),
+                          db_span(runs, run, RUN_ADDRESS_DOMAIN), out, ADDR_TEXT_MAX + 1);
+}
+
+static struct render_report report_of(const struct work *w, size_t run, const char *address,
+                                      size_t count, int64_t total)
+{
+    const struct db_result *r = w->runs;
+    const struct conf *conf = w->compose->conf;
+    enum text_language language = (enum text_language)conf->report_language;
+
+    if (!db_null(r, run, RUN_LANGUAGE) &&
+        !text_language_find(db_text(r, run, RUN_LANGUAGE), &language))
+        language = (enum text_language)conf->report_language;
+    return (struct render_report){
+        .language = language,
+        .central = w->kind->central,
+        .subject = w->kind->central ? db_text(r, run, RUN_DOMAIN) : address,
+        .user = w->kind->central ? 0 : db_int(r, run, RUN_WHO),
+        .brand_name = db_text(r, run, RUN_BRAND_NAME),
+        .brand_colour = db_text(r, run, RUN_BRAND_COLOUR),
+        .brand_logo = db_text(r, run, RUN_BRAND_LOGO),
+        .brand_footer = db_text(r, run, RUN_BRAND_FOOTER),
+        .sender_links = db_bool(r, run, RUN_SENDER_LINKS),
+        .panel = conf->panel_url,
+        .key = w->compose->key,
+        .expires = w->compose->now + conf->link_life / 1000000,
+        .entries = w->list,
+        .count = count,
+        .total = total,
+    };
+}
+
+static void compose_mail(struct work *w, size_t run, const struct render_report *report,
+                         const char *to, const char *message_id)
+{
+    STR_AUTO list_id = mem_printf("spam-report.%s", db_text(w->runs, run, RUN_DOMAIN));
+    const char *name = report->brand_name[0] != '\0' ? report->brand_name
+                                                     : text_get(report->language, "Spam report");
+    struct buf *all[] = {&w->subject, &w->text, &w->html, &w->unsubscribe, &w->mail};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        buf_clear(all[i]);
+    render_subject(&w->subject, report);
+    render_text(&w->text, report);
+    render_html(&w->html, report);
+    render_unsubscribe(&w->unsubscribe, report);
+    mail_compose(&w->mail, &(struct mail){.from_name = name,
+                                          .from = w->compose->from,
+                                          .to_name = db_text(w->runs, run, RUN_NAME),
+                                          .to = to,
+                                          .subject = w->subject.at,
+                                          .message_id = message_id,
+                                          .date = w->compose->now,
+                                          .language = text_languages[report->language],
+                                          .list_name = text_get(report->language, "Spam report"),
+                                          .list_id = list_id,
+                                          .unsubscribe = w->unsubscribe.at,
+                                          .text = span_of(w->text.at, w->text.len),
+                                          .html = span_of(w->html.at, w->html.len)});
+}
+
+/* ---- into the outbox ---- */
+
+/* bytea in its escape format, inside COPY's text format: a backslash is doubled for each. */
+static void put_bytes(struct buf *row, const struct buf *bytes)
+{
+    for (size_t at = 0; at < bytes->len;) {
+        size_t plain = at;
+        while (plain < bytes->len && bytes->at[plain] != '\\' && bytes->at[plain] != '\n' &&
+               bytes->at[plain] != '\r' && bytes->at[plain] != '\t')
+            plain++;
+        buf_append(row, bytes->at + at, plain - at);
+        at = plain + 1;
+        if (plain == bytes->len)
+            break;
+        switch (bytes->at[plain]) {
+        case '\n':
+            buf_append(row, "\\n", 2);
+            break;
+        case '\r':
+            buf_append(row, "\\r", 2);
+            break;
+        case '\t':
+            buf_append(row, "\\t", 2);
+            break;
+        default:
+            buf_append(row, "\\\\\\\\", 4);
+        }
+    }
+}
+
+static void put_field(struct buf *row, const char *value)
+{
+    db_copy_escape(row, span_text(value));
+    buf_append(row, "\t", 1);
+}
+
+static bool put_row(struct work *w, size_t run, const char *to, const char *message_id,
+                    struct err *err)
+{
+    buf_clear(&w->row);
+    put_field(&w->row, w->kind->central ? "central" : "report");
+    put_field(&w->row, db_text(w->runs, run, RUN_CUSTOMER));
+    put_field(&w->row, db_text(w->runs, run, RUN_ID));
+    put_field(&w->row, w->one != NULL ? "t" : "f");
+    put_field(&w->row, w->compose->from);
+    put_field(&w->row, to);
+    put_field(&w->row, message_id);
+    put_bytes(&w->row, &w->mail);
+    buf_append(&w->row, "\n", 1);
+    return db_copy_put(w->compose->db, w->row.at, w->row.len, err);
+}
+
+static void make_message_id(const struct work *w, const char *run, char *out, size_t room)
+{
+    unsigned char random[9];
+    char text[16];
+    const char *at = strrchr(w->compose->from, '@');
+
+    secret_random(random, sizeof random);
+    secret_to_text(random, sizeof random, text, sizeof text);
+    snprintf(out, room, "report-%s.%s@%s", run, text, at != NULL ? at + 1 : "localhost");
+}
+
+static void keep(struct work *w, int64_t total)
+{
+    struct compose_one *one = w->one;
+
+    buf_append(&one->text, w->text.at, w->text.len);
+    buf_append(&one->html, w->html.at, w->html.len);
+    buf_append(&one->mail, w->mail.at, w->mail.len);
+    one->listed = total;
+}
+
+static bool one_report(struct work *w, size_t run, size_t *at, struct err *err)
+{
+    const char *id = db_text(w->runs, run, RUN_ID);
+    char to[ADDR_TEXT_MAX + 1], message_id[200], number[24];
+    int64_t total = 0;
+
+    use_zone(w, db_text(w->runs, run, RUN_ZONE));
+    size_t count = list_entries(w, id, at, &total);
+    if (count == 0) {
+        array_add(&w->empty, id);
+        return true;
+    }
+    address_of(w->runs, run, to);
+    make_message_id(w, id, message_id, sizeof message_id);
+    struct render_report report = report_of(w, run, to, count, total);
+    compose_mail(w, run, &report, to, message_id);
+    snprintf(number, sizeof number, "%" PRId64, total);
+    array_add(&w->ids, id);
+    array_add(&w->counts, number);
+    if (w->one != NULL)
+        keep(w, total);
+    return (w->one != NULL && !w->one->send) || put_row(w, run, to, message_id, err);
+}
+
+/* How much each lists; and nothing is left of those that list nothing. */
+static bool settle(struct work *w, struct err *err)
+{
+    struct db *db = w->compose->db;
+    bool none = w->empty.len == 0;
+
+    array_end(&w->ids);
+    array_end(&w->counts);
+    array_end(&w->empty);
+    return db_exec(db,
+                   "update report_run r set listed = s.n"
+                   " from unnest($1::bigint[], $2::int[]) s (id, n) where s.id = r.id",
+                   DB_VALUES(w->ids.at, w->counts.at), NULL, err) &&
+           (none || (db_exec(db,
+                             "update quarantine_recipient set reported_in = null"
+                             " where reported_in = any ($1::bigint[])",
+                             DB_VALUES(w->empty.at), NULL, err) &&
+                     db_exec(db,
+                             "update quarantine_recipient set counted_in = null"
+                             " where counted_in = any ($1::bigint[])",
+                             DB_VALUES(w->empty.at), NULL, err) &&
+                     db_exec(db, "delete from report_run where id = any ($1::bigint[])",
+                             DB_VALUES(w->empty.at), NULL, err)));
+}
+
+static bool all_reports(struct work *w, struct err *err)
+{
+    size_t at = 0;
+    bool copies = w->one == NULL || w->one->send;
+
+    if (copies && !db_copy_in(w->compose->db,
+                              "copy outbox (kind, customer_id, report_id, urgent, envelope_from,"
+                              " envelope_to, message_id, body) from stdin",
+                              err))
+        return false;
+    for (size_t run = 0; run < db_rows(w->runs); run++)
+        if (!one_report(w, run, &at, err))
+            return false;
+    return (!copies || db_copy_end(w->compose->db, NULL, err)) && settle(w, err);
+}
+
+bool compose_batch(struct compose *compose, const struct compose_kind *kind,
+                   const struct db_result *runs, const struct db_result *entries,
+                   struct compose_one *one, int64_t *made, struct err *err)
+{
+    struct work *w = mem_zero(1, sizeof *w);
+
+    w->compose = compose;
+    w->kind = kind;
+    w->runs = runs;
+    w->entries = entries;
+    w->one = one;
+    bool fine = all_reports(w, err);
+    for (const char *c = w->ids.at; fine && c != NULL && *c != '\0'; c++)
+        *made += *c == ',' || *c == '{';
+    if (fine && strcmp(w->ids.at, "{}") == 0)
+        --*made;
+    work_free(w);
+    return fine;
+}
