@@ -8,7 +8,7 @@ build=$1
 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-pages=(README.md docs/*.md debian/*.README.Debian)
+pages=(README.md SECURITY.md docs/*.md debian/*.README.Debian)
 
 complain() {
     echo "not ok - $*"
