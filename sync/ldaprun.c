@@ -114,6 +114,9 @@ static bool seal(struct run *run, struct err *err)
         return false;
     for (size_t i = 0; i < SECRET_DIGEST; i++)
         snprintf(run->digest_hex + 2 * i, 3, "%02x", run->digest[i]);
+    /* an entry that several searches found is one */
+    run->report.users = spool_count_of(run->spool, ENTRY_USER);
+    run->report.groups = spool_count_of(run->spool, ENTRY_GROUP);
     run->troubled = mem_zero(spool_count(run->spool) / 8 + 1, 1);
     return true;
 }

@@ -14,6 +14,7 @@ struct spot {
     uint8_t identity[ENTRY_IDENTITY];
     uint64_t offset;
     uint32_t len;
+    enum entry_kind kind;
     uint8_t digest[RECORD_DIGEST];
 };
 
@@ -80,7 +81,7 @@ void spool_close(struct spool **spool)
     *spool = NULL;
 }
 
-static void put_spot(struct spool *spool, const uint8_t identity[ENTRY_IDENTITY])
+static void put_spot(struct spool *spool, const struct spool_entry *entry)
 {
     const struct buf *record = &spool->record;
 
@@ -89,7 +90,8 @@ static void put_spot(struct spool *spool, const uint8_t identity[ENTRY_IDENTITY]
         spool->spots = mem_grow(spool->spots, spool->room * sizeof *spool->spots);
     }
     struct spot *spot = &spool->spots[spool->count++];
-    memcpy(spot->identity, identity, ENTRY_IDENTITY);
+    memcpy(spot->identity, entry->identity, ENTRY_IDENTITY);
+    spot->kind = entry->kind;
     spot->offset = spool->size;
     spot->len = (uint32_t)record->len;
     secret_digest(record->at, record->len, spot->digest, RECORD_DIGEST);
@@ -116,7 +118,7 @@ bool spool_add(struct spool *spool, const struct spool_entry *entry, struct err 
         buf_append(record, addr->local, addr->local_len);
         buf_append(record, addr->domain, addr->domain_len);
     }
-    put_spot(spool, entry->identity);
+    put_spot(spool, entry);
     spool->size += record->len;
     return fwrite(record->at, record->len, 1, spool->file) == 1 || fail(err);
 }
@@ -171,6 +173,15 @@ static const char *get_address(const char *at, struct addr *addr)
     memcpy(addr->domain, at + addr->local_len, addr->domain_len);
     addr->domain[addr->domain_len] = '\0';
     return at + addr->local_len + addr->domain_len;
+}
+
+int64_t spool_count_of(const struct spool *spool, enum entry_kind kind)
+{
+    int64_t count = 0;
+
+    for (size_t i = 0; i < spool->count; i++)
+        count += spool->spots[i].kind == kind;
+    return count;
 }
 
 /* One record; entries are few kilobytes, so that mapping all of them would only fill memory. */

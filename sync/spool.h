@@ -36,6 +36,7 @@ bool spool_seal(struct spool *spool, uint8_t digest[SECRET_DIGEST], struct err *
 
 /* Once sealed. */
 size_t spool_count(const struct spool *spool);
+int64_t spool_count_of(const struct spool *spool, enum entry_kind kind);
 /* Valid until the next call. */
 bool spool_get(struct spool *spool, size_t at, struct spool_entry *entry,
                struct err *err) MUST_CHECK;
