@@ -18,6 +18,7 @@
 #include "lib/conf.h"
 #include "lib/db.h"
 #include "lib/err.h"
+#include "lib/sql.h"
 
 struct cli;
 
@@ -116,21 +117,5 @@ struct wait_result {
 };
 bool wait_live(struct cli *cli, int64_t version, int64_t timeout_us, struct wait_result *result,
                struct err *err) MUST_CHECK;
-
-/* A point in time as RFC 3339 in GMT. */
-#define SQL_TIME(what) "to_char((" what ") at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
-/* The age of a point in time in microseconds. */
-#define SQL_AGE(what) "(extract(epoch from clock_timestamp() - (" what ")) * 1000000)::bigint"
-/* The claims of a recipient row r, as people read them, one a line. */
-#define SQL_SOURCES                                                                                \
-    "(select string_agg(s.source::text || case when s.source = 'ldap' then ':' || s.source_id"     \
-    " else '' end || case when s.disabled then '!' else '' end, e'\\n' order by s.source,"         \
-    " s.source_id) from recipient_source s where s.recipient_id = r.id)"
-/* local@domain, quoted where RFC 5321 wants it, as in the view `roll`. */
-#define SQL_ATOM "[^][()<>:;@\\\\,.\" [:cntrl:]]+"
-#define SQL_ADDRESS(local, domain)                                                                 \
-    "(case when " local " ~ '^" SQL_ATOM "(\\." SQL_ATOM ")*$' then " local                        \
-    " else '\"' || regexp_replace(" local                                                          \
-    ", '([\"\\\\])', '\\\\\\1', 'g') || '\"' end || '@' || " domain ")"
 
 #endif

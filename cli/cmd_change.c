@@ -7,81 +7,9 @@
 #include "cli/cmd.h"
 #include "cli/interrupt.h"
 #include "cli/pager.h"
+#include "lib/history.h"
 #include "lib/str.h"
 
-/* clang-format off */
-/* The names of the first five domains of a changeset, and a sign that there are more. The history
- * may have a million rows: their index is skipped through. */
-#define DOMAINS                                                                                    \
-    "(with recursive met(id) as (select min(domain_id) from change where changeset_id = c.id"      \
-    "    union all select (select min(h.domain_id) from change h where h.changeset_id = c.id"      \
-    "      and h.domain_id > met.id) from met where met.id is not null),"                          \
-    "  every(id) as (select id from met where id is not null union"                                \
-    "    select domain_id from held_domain where changeset_id = c.id union"                        \
-    "    select domain_id from domain_change where changeset_id = c.id limit 6)"                   \
-    "  select string_agg(case when n > 5 then '…' else name end, e'\\n' order by n) from"          \
-    "    (select row_number() over (order by d.name) as n, d.name from every e"                    \
-    "     join domain d on d.id = e.id) x)"
-#define CHANGESETS                                                                                 \
-    "select c.id, c.version, c.state, c.mode,"                                                     \
-    " c.source || case when c.source_id <> 0 then ':' || c.source_id else '' end, k.name, c.actor,"\
-    " c.program, " SQL_TIME("coalesce(c.decided_at, c.created_at)") ", c.added, c.removed,"        \
-    " c.changed, c.forced, " DOMAINS ", nullif(c.note, '')"                                        \
-    " from changeset c left join customer k on k.id = c.customer_id"
-static const char list_sql[] =
-    CHANGESETS " where ($1::changeset_state is null or c.state = $1::changeset_state)"
-    " and ($2::text is null or lower(k.name) = lower($2)) and c.mode <> 'evidence'"
-    " order by c.id desc limit $3::bigint";
-static const char one_sql[] = CHANGESETS " where c.id = $1::bigint";
-
-/* One side of the change of an address, as a dry run words it. The user is called by the primary
- * address that the changeset itself found or left, or else by the one there is now. */
-#define PRIMARY_OF(user)                                                                           \
-    "coalesce((select " SQL_ADDRESS("p.local_part", "pd.name")                                     \
-    " from recipient p join domain pd on pd.id = p.domain_id"                                      \
-    " where p.user_id = " user " and p.kind = 'primary'), 'number ' || " user ")"
-#define HEADS(which)                                                                               \
-    which "(id, address) as (select h." which "_user, " SQL_ADDRESS("h.local_part", "d.name")      \
-    " from change h join domain d on d.id = h.domain_id where h.changeset_id = $1::bigint"         \
-    " and h." which "_kind = 'primary' and h." which "_user in (select " which "_user from page))"
-#define SIDE(which)                                                                                \
-    "case when h." which "_state is null then '' else concat_ws(', ',"                             \
-    " 'user ' || coalesce(" which ".address, " PRIMARY_OF("h." which "_user") "),"                 \
-    " h." which "_kind,"                                                                           \
-    " h." which "_state || case when h." which "_person then ' (by a person)' else '' end,"        \
-    " array_to_string(h." which "_claims, ' ')) end"
-static const char addresses_sql[] =
-    "with page as materialized (select h.*, d.name as domain from change h"
-    "   join domain d on d.id = h.domain_id where h.changeset_id = $1::bigint"
-    "   order by h.domain_id, h.local_part limit $2::bigint),"
-    " " HEADS("before") ", " HEADS("after")
-    " select case when coalesce(h.after_state, 'removed') = 'removed' then '-'"
-    " when coalesce(h.before_state, 'removed') = 'removed' then '+' else '~' end,"
-    " " SQL_ADDRESS("h.local_part", "h.domain") ", " SIDE("before") ", " SIDE("after")
-    " from page h left join before on before.id = h.before_user"
-    " left join after on after.id = h.after_user order by h.domain_id, h.local_part";
-
-/* Only the settings that differ. */
-#define DIFFERING(mine, other)                                                                     \
-    "(select string_agg(e.key || '=' || e.value, ' ' order by e.key)"                              \
-    "  from jsonb_each_text(" mine ") e"                                                           \
-    "  where e.key not in ('id', 'name', 'customer_id', 'created_at', 'changed_by')"               \
-    "  and e.value is distinct from (" other " ->> e.key))"
-static const char domains_sql[] =
-    "select case when h.before is null then '+' when h.after ->> 'state' = 'removed' then '-'"
-    " else '~' end, d.name, " DIFFERING("h.before", "h.after") ","
-    " " DIFFERING("h.after", "coalesce(h.before, '{}')")
-    " from domain_change h join domain d on d.id = h.domain_id"
-    " where h.changeset_id = $1::bigint order by d.name limit $2::bigint";
-#define NAME(column) "case " column " when '' then 'without a name' else " column " end"
-/* Names are a user's, shown at its primary address. */
-static const char names_sql[] =
-    "select '~', " PRIMARY_OF("h.user_id") ", " NAME("h.before_name") ", " NAME("h.after_name")
-    " from user_change h where h.changeset_id = $1::bigint and h.before_name <> h.after_name"
-    " order by 2 limit $2::bigint";
-/* clang-format on */
-
-enum { COLUMN_ADDED = 9, COLUMN_FORCED = 12, COLUMN_DOMAINS = 13, COLUMNS = 15 };
 static const char *const columns[] = {"id",     "version", "state", "mode",  "source",  "customer",
                                       "actor",  "program", "when",  "added", "removed", "changed",
                                       "forced", "domains", "note",  NULL};
@@ -100,14 +28,14 @@ static bool check_state(const struct cli *cli, struct err *err)
 
 static void put_changeset(struct out *out, const struct db_result *rows, size_t row)
 {
-    for (int c = 0; c < COLUMNS; c++) {
-        if (c == COLUMN_DOMAINS)
+    for (int c = 0; c < HISTORY_COLUMNS; c++) {
+        if (c == HISTORY_DOMAINS_OF)
             out_list(out, db_text(rows, row, c));
         else if (db_null(rows, row, c))
             out_null(out);
-        else if (c == COLUMN_FORCED)
+        else if (c == HISTORY_FORCED)
             out_bool(out, db_bool(rows, row, c));
-        else if (c < 2 || (c >= COLUMN_ADDED && c < COLUMN_FORCED))
+        else if (c < 2 || (c >= HISTORY_ADDED && c < HISTORY_FORCED))
             out_int(out, db_int(rows, row, c));
         else
             out_text(out, db_text(rows, row, c));
@@ -124,8 +52,8 @@ bool cmd_change_list(struct cli *cli, struct err *err)
         !cli_read(cli, err))
         return false;
     snprintf(number, sizeof number, "%" PRId64, limit);
-    if (!db_query(cli->db, &rows, list_sql,
-                  DB_VALUES(cli_value(cli, "state"), cli_value(cli, "customer"), number), err))
+    if (!history_list(cli->db, cli_value(cli, "state"), cli_value(cli, "customer"), NULL, number,
+                      &rows, err))
         return false;
     out_section(cli->out, NULL, NULL, OUT_TABLE, columns);
     for (size_t i = 0; i < db_rows(rows); i++)
@@ -133,8 +61,8 @@ bool cmd_change_list(struct cli *cli, struct err *err)
     return true;
 }
 
-static bool put_differences(struct cli *cli, const char *sql, const char *section, const char *id,
-                            int64_t limit, struct err *err)
+static bool put_differences(struct cli *cli, enum history_part part, const char *section,
+                            const char *id, int64_t limit, struct err *err)
 {
     static const char *const sides[] = {"sign", "what", "before", "after", NULL};
     char number[24];
@@ -143,7 +71,7 @@ static bool put_differences(struct cli *cli, const char *sql, const char *sectio
         mem_printf("--- %s before changeset %s\n+++ %s after it", section, id, section);
 
     snprintf(number, sizeof number, "%" PRId64, limit + 1);
-    if (!db_query(cli->db, &rows, sql, DB_VALUES(id, number), err))
+    if (!history_differences(cli->db, part, id, number, &rows, err))
         return false;
     out_section(cli->out, section, title, OUT_DIFF, sides);
     for (size_t i = 0; i < db_rows(rows) && (int64_t)i < limit; i++)
@@ -187,7 +115,7 @@ static bool show(struct cli *cli, const char *text, int64_t id, int64_t limit, s
 {
     DB_RESULT_AUTO rows = NULL;
 
-    if (!db_query(cli->db, &rows, one_sql, DB_VALUES(text), err))
+    if (!history_get(cli->db, text, &rows, err))
         return false;
     if (db_rows(rows) == 0)
         return no_such_changeset(text, err);
@@ -195,9 +123,9 @@ static bool show(struct cli *cli, const char *text, int64_t id, int64_t limit, s
     put_changeset(cli->out, rows, 0);
     if (strcmp(db_text(rows, 0, 2), "held") == 0)
         return show_held(cli, id, err);
-    return put_differences(cli, domains_sql, "domains", text, limit, err) &&
-           put_differences(cli, addresses_sql, "addresses", text, limit, err) &&
-           put_differences(cli, names_sql, "names", text, limit, err);
+    return put_differences(cli, HISTORY_DOMAINS, "domains", text, limit, err) &&
+           put_differences(cli, HISTORY_ADDRESSES, "addresses", text, limit, err) &&
+           put_differences(cli, HISTORY_NAMES, "names", text, limit, err);
 }
 
 bool cmd_change_show(struct cli *cli, struct err *err)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cmd.h"
-#include "cli/facts.h"
+#include "lib/facts.h"
 #include "lib/str.h"
 
 static const char *const standing_names[] = {

@@ -1,11 +1,11 @@
 /* facts - see facts.h */
-#include "cli/facts.h"
+#include "facts.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "lib/clock.h"
+#include "clock.h"
+#include "sql.h"
 
 #define HOUR (3600 * CLOCK_SECOND)
 #define DAY  (24 * HOUR)

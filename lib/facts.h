@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/addr.h"
-#include "lib/conf.h"
-#include "lib/db.h"
-#include "lib/verdict.h"
+#include "addr.h"
+#include "conf.h"
+#include "db.h"
+#include "verdict.h"
 
 /* Columns of the row of a domain or of its target. */
 enum facts_domain_column {

@@ -1,0 +1,21 @@
+/* sql - pieces of SQL that several statements need */
+#ifndef ROLLCALL_SQL_H
+#define ROLLCALL_SQL_H
+
+/* A point in time as RFC 3339 in GMT. */
+#define SQL_TIME(what) "to_char((" what ") at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+/* The age of a point in time in microseconds. */
+#define SQL_AGE(what) "(extract(epoch from clock_timestamp() - (" what ")) * 1000000)::bigint"
+/* The claims of a recipient row r, as people read them, one a line. */
+#define SQL_SOURCES                                                                                \
+    "(select string_agg(s.source::text || case when s.source = 'ldap' then ':' || s.source_id"     \
+    " else '' end || case when s.disabled then '!' else '' end, e'\\n' order by s.source,"         \
+    " s.source_id) from recipient_source s where s.recipient_id = r.id)"
+/* local@domain, quoted where RFC 5321 wants it, as in the view `roll`. */
+#define SQL_ATOM "[^][()<>:;@\\\\,.\" [:cntrl:]]+"
+#define SQL_ADDRESS(local, domain)                                                                 \
+    "(case when " local " ~ '^" SQL_ATOM "(\\." SQL_ATOM ")*$' then " local                        \
+    " else '\"' || regexp_replace(" local                                                          \
+    ", '([\"\\\\])', '\\\\\\1', 'g') || '\"' end || '@' || " domain ")"
+
+#endif
