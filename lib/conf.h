@@ -117,6 +117,17 @@ struct conf {
     int64_t mail_keep;
     char *report_zone;
     int64_t report_language; /* enum conf_language */
+    /* the panel */
+    char *panel_listen;
+    char *panel_user;
+    int64_t panel_connections;
+    int64_t panel_database_connections;
+    char *panel_spool_directory;
+    int64_t panel_upload_most;
+    int64_t panel_idle_limit;
+    int64_t panel_session_life;
+    char *panel_proxies;
+    char *panel_metrics_listen;
 };
 
 enum conf_log_answers { LOG_ANSWERS_NONE, LOG_ANSWERS_REFUSED, LOG_ANSWERS_ALL };

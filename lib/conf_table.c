@@ -349,6 +349,28 @@ const struct conf_row conf_rows[] = {
         "Europe/Berlin."),
     ROW(CONF_CHOICE, report_language, "en", 0, 0, languages, NULL, false,
         "Their language, likewise: en, de, fr, es."),
+    ROW(CONF_TEXT, panel_listen, "inet:127.0.0.1:8025", 1, 512, NULL, check_listen, false,
+        "Where rollcall-panel listens, unix:/path or inet:host:port; a reverse proxy in front of "
+        "it adds TLS."),
+    ROW(CONF_TEXT, panel_user, "rollcall", 1, 64, NULL, NULL, false,
+        "The user that rollcall-panel becomes when it is started as root."),
+    ROW(CONF_NUMBER, panel_connections, "500", 1, 10000, NULL, NULL, false,
+        "Browsers that rollcall-panel serves at once; each has a thread."),
+    ROW(CONF_NUMBER, panel_database_connections, "8", 1, 1000, NULL, NULL, false,
+        "Connections to PostgreSQL that its requests share; imports have their own."),
+    ROW(CONF_TEXT, panel_spool_directory, "/var/spool/rollcall-panel", 1, 1024, NULL,
+        check_absolute, false,
+        "Where uploaded lists wait between preview and import; not needed after a restart."),
+    ROW(CONF_SIZE, panel_upload_most, "256M", MIB, 64 * 1024 * MIB, NULL, NULL, false,
+        "The longest list that may be uploaded."),
+    ROW(CONF_TIME, panel_idle_limit, "30m", MINUTE, 30 * DAY, NULL, NULL, false,
+        "How long a session may rest before signing in is asked for again."),
+    ROW(CONF_TIME, panel_session_life, "12h", MINUTE, 30 * DAY, NULL, NULL, false,
+        "How long a session lasts at most."),
+    ROW(CONF_TEXT, panel_proxies, "127.0.0.0/8, ::1", 0, 4096, NULL, check_networks, false,
+        "Reverse proxies whose X-Forwarded-For is believed."),
+    ROW(CONF_TEXT, panel_metrics_listen, "inet:127.0.0.1:9565", 0, 512, NULL, check_listen, false,
+        "Where rollcall-panel serves /metrics and /healthz, inet:host:port; empty: nowhere."),
 };
 
 const size_t conf_row_count = sizeof conf_rows / sizeof conf_rows[0];

@@ -101,6 +101,8 @@ bool list_read_file(struct list *list, const char *path, const struct list_progr
  */
 void list_write_header(struct buf *out);
 void list_write_entry(struct buf *out, const struct roll_entry *entry);
+/* A cell of any text, made printable: for lists of what was no good. */
+void list_write_text(struct buf *out, struct span text);
 
 /* A display name fit for the roll: UTF-8, white space as single blanks, nothing that cannot be
  * seen. What `out` gets is at most ROLL_NAME_MAX octets, or false. */

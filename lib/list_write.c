@@ -56,6 +56,14 @@ static void write_name(struct buf *out, struct span name)
     write_cell(out, span_of(guarded.at, guarded.len));
 }
 
+void list_write_text(struct buf *out, struct span text)
+{
+    char shown[1024];
+    size_t len = str_printable(shown, sizeof shown, text.at, text.len);
+
+    write_name(out, span_of(shown, len));
+}
+
 void list_write_header(struct buf *out)
 {
     buf_text(out, "address,name,aliases,kind,disabled\n");

@@ -124,6 +124,15 @@ const struct log_event_row log_events[LOG_EVENTS] = {
     [LOG_MAIL_DEAD] = {"mail-dead", LEVEL_ERROR,
                        "A mail was refused for good or given up (mail_give_up); the messages of "
                        "such a report come with the next one."},
+    [LOG_SIGN_IN] = {"sign-in", LEVEL_INFO, "Somebody signed in to the panel."},
+    [LOG_SIGN_IN_FAILED] = {"sign-in-failed", LEVEL_WARNING,
+                            "Somebody could not sign in to the panel; several in a row are slowed "
+                            "down. The client's address is there for fail2ban."},
+    [LOG_REQUEST_REFUSED] = {"request-refused", LEVEL_WARNING,
+                             "The panel was asked for something malformed, forged or not "
+                             "permitted, and answered with 4xx."},
+    [LOG_PANEL_TROUBLE] = {"panel-trouble", LEVEL_ERROR,
+                           "A page of the panel could not be made; the text tells why."},
 };
 
 static struct {

@@ -64,6 +64,10 @@ enum log_event {
     LOG_MAIL_SENT,
     LOG_MAIL_TROUBLE,
     LOG_MAIL_DEAD,
+    LOG_SIGN_IN,
+    LOG_SIGN_IN_FAILED,
+    LOG_REQUEST_REFUSED,
+    LOG_PANEL_TROUBLE,
     LOG_EVENTS, /* how many */
 };
 

@@ -79,7 +79,8 @@ create function panel_session(digest bytea, idle interval)
 declare
   s record;
 begin
-  perform set_config('rollcall.customer', '', false), set_config('rollcall.user', '', false);
+  perform set_config('rollcall.customer', '', false), set_config('rollcall.user', '', false),
+          set_config('TimeZone', 'UTC', false);
   select session.digest, session.seen_at, session.pending, a.id as account_id, u.id as user_id,
          coalesce(a.login, p.local_part || '@' || d.name) as login, coalesce(a.role, 'user') as role,
          coalesce(a.customer_id, u.customer_id) as customer_id, coalesce(a.must_change, false) as must_change,
@@ -102,6 +103,9 @@ begin
   if not s.pending then
     perform set_config('rollcall.customer', case when s.role = 'operator' then '0' else s.customer_id::text end, false),
             set_config('rollcall.user', coalesce(s.user_id::text, ''), false);
+    if s.time_zone <> '' then
+      perform set_config('TimeZone', s.time_zone, false);
+    end if;
   end if;
   return query select s.account_id, s.user_id, s.login, s.role, s.customer_id,
     coalesce((select c.name from customer c where c.id = s.customer_id), ''), s.pending, s.must_change,
@@ -141,21 +145,21 @@ create function panel_forgive(key text) returns void
 $$;
 
 -- Opens a session. With a second factor it is pending, and shows nothing.
-create function panel_sign_in(account integer, digest bytea, life interval, client text, agent text) returns boolean
+create function panel_sign_in(whose integer, digest bytea, life interval, client text, agent text) returns boolean
   language plpgsql security definer set search_path = public, pg_temp as $$
 declare
   second boolean;
 begin
   delete from session where ends_at < now();
-  select second_factor is not null into second from account where id = account and state = 'active';
+  select second_factor is not null into second from account where id = whose and state = 'active';
   if not found then
     return false;
   end if;
   insert into session (digest, account_id, pending, ends_at, client, agent)
-    values (panel_sign_in.digest, account, second, now() + case when second then interval '10 minutes' else life end,
+    values (panel_sign_in.digest, whose, second, now() + case when second then interval '10 minutes' else life end,
             client, left(agent, 300));
   if not second then
-    update account set signed_in_at = now() where id = account;
+    update account set signed_in_at = now() where id = whose;
   end if;
   return true;
 end $$;
@@ -164,11 +168,11 @@ end $$;
 create function panel_second(old bytea, digest bytea, step bigint, life interval) returns boolean
   language plpgsql security definer set search_path = public, pg_temp as $$
 declare
-  account integer;
+  whose integer;
 begin
   update account a set second_step = step, signed_in_at = now() from session s
     where s.digest = old and s.pending and s.ends_at > now() and a.id = s.account_id and a.second_step < step
-    returning a.id into account;
+    returning a.id into whose;
   if not found then
     return false;
   end if;

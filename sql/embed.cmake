@@ -2,12 +2,7 @@
 # promises only 4095 characters of those.
 file(GLOB migrations ${DIR}/[0-9][0-9][0-9][0-9]_*.sql)
 list(SORT migrations)
-function(bytes_of path result)
-  file(READ ${path} hex HEX)
-  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
-  string(REGEX REPLACE "(................................................................................)" "\\1\n" hex "${hex}")
-  set(${result} "${hex}0" PARENT_SCOPE)
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/bytes.cmake)
 set(text "/* generated from sql/ by sql/embed.cmake */\n#include \"lib/schema.h\"\n\n")
 set(rows "")
 foreach(path ${migrations})

@@ -50,6 +50,11 @@ grep -oE 'TYPE rollcall_[a-z_]+ [a-z]+' policyd/metrics.c | cut -d' ' -f2- >>"$w
 sed -n '/^\.Sh METRICS/,/^\.El/s/^\.It Cm \([a-z_]*\) Pq \([a-z]*\)$/\1 \2/p' man/rollcall-policyd.8 >"$work/metrics.man"
 compare "man/rollcall-policyd.8, METRICS," "$work/metrics" "$work/metrics.man"
 
+grep -oE '"rollcall_panel_[a-z_]+", "[a-z]+"' panel/metrics.c | tr -d '",' >"$work/panel"
+grep -oE 'TYPE rollcall_panel_[a-z_]+ [a-z]+' panel/metrics.c | cut -d' ' -f2- >>"$work/panel"
+sed -n '/^\.Sh METRICS/,/^\.El/s/^\.It Cm \([a-z_]*\) Pq \([a-z]*\)$/\1 \2/p' man/rollcall-panel.8 >"$work/panel.man"
+compare "man/rollcall-panel.8, METRICS," "$work/panel" "$work/panel.man"
+
 if [[ -x $build/bin/rollcall-policyd ]]; then
     "$build/bin/rollcall-policyd" --help | grep -oE '^ +--?[a-z]+' | tr -d ' ' | sed 's/^-//' >"$work/daemon"
     sed -n '/^\.Sh DESCRIPTION/,/^\.Ss/s/^\.It Fl \([a-z-]*\).*/\1/p' man/rollcall-policyd.8 >"$work/daemon.man"

@@ -1,0 +1,72 @@
+/*
+ * model - what the pages ask PostgreSQL, by file; row-level security decides what comes back
+ *
+ * Columns are named for the templates (view_rows): is_… flags, n_… numbers, at_… times.
+ */
+#ifndef ROLLCALL_PANEL_MODEL_H
+#define ROLLCALL_PANEL_MODEL_H
+
+#include "lib/conf.h"
+#include "lib/db.h"
+#include "lib/err.h"
+#include "panel/data.h"
+
+/* ---- model_home.c ---- */
+
+/* Figures, what needs attention, gateways, what came by which source. */
+bool model_overview(struct db *db, struct data *page, struct err *err) MUST_CHECK;
+/* Answers of the last 24 hours as the bars of a chart. */
+bool model_chart(struct db *db, struct data *page, struct err *err) MUST_CHECK;
+bool model_gateways(struct db *db, const struct conf *conf, struct data *page,
+                    struct err *err) MUST_CHECK;
+/* `before`: number of the oldest entry seen, or NULL. */
+bool model_audit(struct db *db, const char *before, struct data *page, struct err *err) MUST_CHECK;
+
+/* ---- model_customers.c ---- */
+
+bool model_customers(struct db *db, struct data *page, struct err *err) MUST_CHECK;
+/* ERR_DATA: there is none that may be seen. So below. */
+bool model_customer(struct db *db, const char *id, struct data *page, struct err *err) MUST_CHECK;
+bool model_accounts(struct db *db, struct data *page, struct err *err) MUST_CHECK;
+/* The login of an account, for lib/account. */
+bool model_account_login(struct db *db, const char *id, char login[201],
+                         struct err *err) MUST_CHECK;
+
+/* ---- model_domains.c ---- */
+
+bool model_domains(struct db *db, const char *like, struct data *page, struct err *err) MUST_CHECK;
+/* Its settings as text, by the names of the form. */
+bool model_domain(struct db *db, const char *id, struct data *page, struct err *err) MUST_CHECK;
+/* What is on its roll. */
+bool model_domain_figures(struct db *db, const char *id, struct data *page,
+                          struct err *err) MUST_CHECK;
+/* What another relay check would mean: who gets clean mail and would be refused. */
+bool model_preflight(struct db *db, const char *id, const char *check, struct data *page,
+                     struct err *err) MUST_CHECK;
+/* name of the domain, "" for one that may not be seen */
+bool model_domain_name(struct db *db, const char *id, char name[254], struct err *err) MUST_CHECK;
+/* id of the first domain there is, "0": none. */
+bool model_first_domain(struct db *db, char id[16], struct err *err) MUST_CHECK;
+
+/* ---- model_users.c ---- */
+
+enum { MODEL_PAGE = 50 }; /* rows */
+struct model_search {
+    const char *domain;   /* id */
+    const char *fragment; /* "": all */
+    const char *after;    /* the last address of the page before, "" */
+    const char *state;    /* "": any */
+};
+bool model_users(struct db *db, const struct model_search *search, struct data *page,
+                 struct err *err) MUST_CHECK;
+/* Whose the recipient is, with all addresses. */
+bool model_user(struct db *db, const char *recipient, struct data *page,
+                struct err *err) MUST_CHECK;
+
+/* ---- model_changes.c ---- */
+
+bool model_changes(struct db *db, const char *state, const char *before, struct data *page,
+                   struct err *err) MUST_CHECK;
+bool model_change(struct db *db, const char *id, struct data *page, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,77 @@
+/* page - the functions behind the rows of the table of routes in route.c, by file */
+#ifndef ROLLCALL_PANEL_PAGE_H
+#define ROLLCALL_PANEL_PAGE_H
+
+#include "panel/visit.h"
+
+#define PAGE(name) bool name(struct visit *visit, struct err *err)
+
+/* page_sign.c */
+PAGE(page_static);
+PAGE(page_sign_in);
+PAGE(do_sign_in);
+PAGE(page_code);
+PAGE(do_code);
+PAGE(do_sign_out);
+PAGE(do_sign_out_everywhere);
+
+/* page_me.c */
+PAGE(page_password);
+PAGE(do_password);
+PAGE(page_me);
+PAGE(do_taste);
+PAGE(page_second);
+PAGE(do_second);
+PAGE(do_second_drop);
+
+/* page_home.c */
+PAGE(page_home);
+PAGE(page_gateways);
+PAGE(page_audit);
+PAGE(page_explain);
+
+/* page_customers.c */
+PAGE(page_customers);
+PAGE(do_customer_add);
+PAGE(page_customer);
+PAGE(do_customer_remove);
+PAGE(page_accounts);
+PAGE(do_account_add);
+PAGE(do_account);
+
+/* page_domains.c */
+PAGE(page_domains);
+PAGE(page_domain_add);
+PAGE(do_domain_add);
+PAGE(page_domain);
+PAGE(page_domain_settings);
+PAGE(do_domain_settings);
+PAGE(page_relay_check);
+PAGE(do_relay_check);
+PAGE(do_domain_remove);
+
+/* page_users.c */
+PAGE(page_users_domain);
+PAGE(page_users);
+PAGE(page_user_add);
+PAGE(do_user_add);
+PAGE(page_user);
+PAGE(do_user_edit);
+PAGE(do_user_state);
+
+/* page_lists.c */
+PAGE(page_import);
+PAGE(do_import);
+PAGE(page_paste);
+PAGE(do_paste);
+PAGE(page_list);
+PAGE(page_list_problems);
+PAGE(do_list_apply);
+PAGE(do_list_drop);
+
+/* page_changes.c */
+PAGE(page_changes);
+PAGE(page_change);
+PAGE(do_change);
+
+#endif

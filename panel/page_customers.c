@@ -1,0 +1,136 @@
+/* page_customers - customers, and the accounts of those who manage */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/account.h"
+#include "lib/domain.h"
+#include "lib/password.h"
+#include "panel/model.h"
+#include "panel/page.h"
+#include "panel/view.h"
+
+bool page_customers(struct visit *visit, struct err *err)
+{
+    return model_customers(visit->db, visit->data, err) && visit_show(visit, "customers", err);
+}
+
+/* What lib refuses is said beside the field; everything else is trouble. */
+static bool is_complaint(struct visit *visit, const char *field, const struct err *err)
+{
+    if (err->class != ERR_DATA && err->class != ERR_USAGE)
+        return false;
+    visit_complain(visit, field, err->text);
+    visit_keep_form(visit);
+    visit->status = 422;
+    return true;
+}
+
+bool do_customer_add(struct visit *visit, struct err *err)
+{
+    const char *name = form_value(&visit->form, "name");
+
+    if (customer_add(visit->db, name, visit->session.login, err))
+        return visit_go(visit, visit_words(visit, "The customer is added. Now add its domains."),
+                        "/customers");
+    return is_complaint(visit, "name", err) && page_customers(visit, err);
+}
+
+bool page_customer(struct visit *visit, struct err *err)
+{
+    return model_customer(visit->db, visit_number(visit, visit_id(visit)), visit->data, err) &&
+           visit_show(visit, "customer", err);
+}
+
+bool do_customer_remove(struct visit *visit, struct err *err)
+{
+    const struct data *name;
+
+    if (!model_customer(visit->db, visit_number(visit, visit_id(visit)), visit->data, err))
+        return false;
+    name = data_get(data_get(visit->data, span_text("customer")), span_text("name"));
+    if (customer_remove(visit->db, name->text.at, visit->session.login, err))
+        return visit_go(visit, visit_words(visit, "The customer is removed."), "/customers");
+    return is_complaint(visit, "remove", err) && visit_show(visit, "customer", err);
+}
+
+/* ---- accounts ---- */
+
+bool page_accounts(struct visit *visit, struct err *err)
+{
+    return model_accounts(visit->db, visit->data, err) && visit_show(visit, "accounts", err);
+}
+
+/* Shown once; the page is never kept. */
+static bool show_password(struct visit *visit, const char *login, const char *password,
+                          struct err *err)
+{
+    data_text(visit->data, "fresh_login", login);
+    data_text(visit->data, "fresh_password", password);
+    return page_accounts(visit, err);
+}
+
+/* An administrator makes administrators of the own customer. */
+static const char *customer_of(const struct visit *visit)
+{
+    const char *named = form_value(&visit->form, "customer");
+
+    if (!visit_is(visit, ROLE_OPERATOR))
+        return visit->session.customer_name;
+    return named[0] != '\0' ? named : NULL;
+}
+
+bool do_account_add(struct visit *visit, struct err *err)
+{
+    const char *login = form_value(&visit->form, "login");
+    char password[PASSWORD_GENERATED + 1], hash[PASSWORD_HASH_ROOM];
+
+    password_generate(password);
+    if (!password_hash(span_text(password), hash, err))
+        return false;
+    bool fine = account_add(visit->db, login, customer_of(visit), hash, visit->session.login, err);
+    fine = fine ? show_password(visit, login, password, err)
+                : is_complaint(visit, "login", err) && page_accounts(visit, err);
+    secret_forget(password, sizeof password);
+    return fine;
+}
+
+static bool new_password(struct visit *visit, const char *login, struct err *err)
+{
+    char password[PASSWORD_GENERATED + 1], hash[PASSWORD_HASH_ROOM];
+
+    password_generate(password);
+    bool fine = password_hash(span_text(password), hash, err) &&
+                account_do(visit->db, ACCOUNT_PASSWORD, login, hash, visit->session.login, err) &&
+                show_password(visit, login, password, err);
+    secret_forget(password, sizeof password);
+    return fine;
+}
+
+bool do_account(struct visit *visit, struct err *err)
+{
+    static const struct {
+        const char *name;
+        enum account_act act;
+    } acts[] = {{"remove", ACCOUNT_REMOVE},
+                {"disable", ACCOUNT_DISABLE},
+                {"enable", ACCOUNT_ENABLE},
+                {"reset", ACCOUNT_RESET_SECOND}};
+    const char *what = visit->parameters[1];
+    char login[201];
+
+    if (!model_account_login(visit->db, visit_number(visit, visit_id(visit)), login, err))
+        return false;
+    if (strcasecmp(login, visit->session.login) == 0) {
+        visit_complain(visit, "account",
+                       visit_words(visit, "This is yourself: somebody else has to do that."));
+        visit->status = 422;
+        return page_accounts(visit, err);
+    }
+    if (strcmp(what, "password") == 0)
+        return new_password(visit, login, err);
+    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
+        if (strcmp(what, acts[i].name) == 0)
+            return account_do(visit->db, acts[i].act, login, NULL, visit->session.login, err) &&
+                   visit_go(visit, visit_words(visit, "Done."), "/accounts");
+    return err_set(err, ERR_DATA, "There is no such page.");
+}

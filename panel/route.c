@@ -1,0 +1,117 @@
+/* route - see route.h */
+#include "panel/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "panel/page.h"
+
+const struct route routes[] = {
+    /* clang-format off */
+    {"GET",  "/static/*",                 WHO_NOBODY,   ROUTE_STATIC,          "",          page_static},
+    {"GET",  "/",                         WHO_ANY,      0,                     "overview",  page_home},
+    {"GET",  "/sign-in",                  WHO_NOBODY,   ROUTE_NO_DATABASE,     "",          page_sign_in},
+    {"POST", "/sign-in",                  WHO_NOBODY,   0,                     "",          do_sign_in},
+    {"GET",  "/sign-in/code",             WHO_NOBODY,   0,                     "",          page_code},
+    {"POST", "/sign-in/code",             WHO_NOBODY,   0,                     "",          do_code},
+    {"POST", "/sign-out",                 WHO_NOBODY,   ROUTE_BEFORE_PASSWORD, "",          do_sign_out},
+    {"POST", "/sign-out/everywhere",      WHO_ANY,      ROUTE_BEFORE_PASSWORD, "",          do_sign_out_everywhere},
+    {"GET",  "/password",                 WHO_MANAGES,  ROUTE_BEFORE_PASSWORD, "me",        page_password},
+    {"POST", "/password",                 WHO_MANAGES,  ROUTE_BEFORE_PASSWORD, "me",        do_password},
+    {"GET",  "/me",                       WHO_MANAGES,  0,                     "me",        page_me},
+    {"POST", "/me/taste",                 WHO_MANAGES,  0,                     "me",        do_taste},
+    {"GET",  "/me/second",                WHO_MANAGES,  0,                     "me",        page_second},
+    {"POST", "/me/second",                WHO_MANAGES,  0,                     "me",        do_second},
+    {"POST", "/me/second/drop",           WHO_MANAGES,  0,                     "me",        do_second_drop},
+    {"GET",  "/customers",                WHO_OPERATOR, 0,                     "customers", page_customers},
+    {"POST", "/customers",                WHO_OPERATOR, 0,                     "customers", do_customer_add},
+    {"GET",  "/customers/*",              WHO_OPERATOR, 0,                     "customers", page_customer},
+    {"POST", "/customers/*/remove",       WHO_OPERATOR, 0,                     "customers", do_customer_remove},
+    {"GET",  "/domains",                  WHO_MANAGES,  0,                     "domains",   page_domains},
+    {"GET",  "/domains/add",              WHO_OPERATOR, 0,                     "domains",   page_domain_add},
+    {"POST", "/domains/add",              WHO_OPERATOR, 0,                     "domains",   do_domain_add},
+    {"GET",  "/domains/*",                WHO_MANAGES,  0,                     "domains",   page_domain},
+    {"GET",  "/domains/*/settings",       WHO_MANAGES,  0,                     "domains",   page_domain_settings},
+    {"POST", "/domains/*/settings",       WHO_MANAGES,  0,                     "domains",   do_domain_settings},
+    {"GET",  "/domains/*/relay-check",    WHO_MANAGES,  0,                     "domains",   page_relay_check},
+    {"POST", "/domains/*/relay-check",    WHO_MANAGES,  0,                     "domains",   do_relay_check},
+    {"POST", "/domains/*/remove",         WHO_OPERATOR, 0,                     "domains",   do_domain_remove},
+    {"GET",  "/domains/*/users",          WHO_MANAGES,  0,                     "users",     page_users},
+    {"GET",  "/users",                    WHO_MANAGES,  0,                     "users",     page_users_domain},
+    {"GET",  "/domains/*/users/add",      WHO_MANAGES,  0,                     "users",     page_user_add},
+    {"POST", "/domains/*/users/add",      WHO_MANAGES,  0,                     "users",     do_user_add},
+    {"GET",  "/recipients/*",             WHO_MANAGES,  0,                     "users",     page_user},
+    {"POST", "/recipients/*",             WHO_MANAGES,  0,                     "users",     do_user_edit},
+    {"POST", "/recipients/*/state",       WHO_MANAGES,  0,                     "users",     do_user_state},
+    {"GET",  "/import",                   WHO_MANAGES,  0,                     "users",     page_import},
+    {"POST", "/import",                   WHO_MANAGES,  ROUTE_UPLOAD,          "users",     do_import},
+    {"GET",  "/paste",                    WHO_MANAGES,  0,                     "users",     page_paste},
+    {"POST", "/paste",                    WHO_MANAGES,  0,                     "users",     do_paste},
+    {"GET",  "/lists/*",                  WHO_MANAGES,  0,                     "users",     page_list},
+    {"GET",  "/lists/*/problems.csv",     WHO_MANAGES,  0,                     "users",     page_list_problems},
+    {"POST", "/lists/*/apply",            WHO_MANAGES,  0,                     "users",     do_list_apply},
+    {"POST", "/lists/*/drop",             WHO_MANAGES,  0,                     "users",     do_list_drop},
+    {"GET",  "/changes",                  WHO_MANAGES,  0,                     "changes",   page_changes},
+    {"GET",  "/changes/*",                WHO_MANAGES,  0,                     "changes",   page_change},
+    {"POST", "/changes/*/*",              WHO_MANAGES,  0,                     "changes",   do_change},
+    {"GET",  "/explain",                  WHO_MANAGES,  0,                     "explain",   page_explain},
+    {"GET",  "/gateways",                 WHO_OPERATOR, 0,                     "gateways",  page_gateways},
+    {"GET",  "/accounts",                 WHO_MANAGES,  0,                     "accounts",  page_accounts},
+    {"POST", "/accounts",                 WHO_MANAGES,  0,                     "accounts",  do_account_add},
+    {"POST", "/accounts/*/*",             WHO_MANAGES,  0,                     "accounts",  do_account},
+    {"GET",  "/audit",                    WHO_MANAGES,  0,                     "audit",     page_audit},
+    /* clang-format on */
+};
+const size_t route_count = sizeof routes / sizeof routes[0];
+
+/* Whether the path is of that pattern; what stands for each '*' goes to `pieces`. */
+static bool matches(const char *pattern, const char *path, struct span pieces[VISIT_PARAMETERS],
+                    size_t *count)
+{
+    *count = 0;
+    for (; *pattern != '\0'; pattern++) {
+        if (*pattern != '*') {
+            if (*pattern != *path++)
+                return false;
+            continue;
+        }
+        size_t len = strcspn(path, "/");
+        if (len == 0 || *count == VISIT_PARAMETERS)
+            return false;
+        pieces[(*count)++] = span_of(path, len);
+        path += len;
+    }
+    return *path == '\0';
+}
+
+static int take(struct visit *visit, const struct route *route, const struct span *pieces,
+                size_t count)
+{
+    visit->route = route;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = pieces[i].len;
+        visit->parameters[i] = mem_span(pieces[i]);
+        /* a slash that was encoded is not one piece of a path of ours */
+        if (!form_decode(visit->parameters[i], &len, false) ||
+            strchr(visit->parameters[i], '/') != NULL)
+            return 400;
+    }
+    return 200;
+}
+
+int route_find(struct visit *visit)
+{
+    struct span pieces[VISIT_PARAMETERS];
+    bool other = false;
+    size_t count;
+    const char *method = strcmp(visit->method, "HEAD") == 0 ? "GET" : visit->method;
+
+    for (size_t i = 0; i < route_count; i++) {
+        if (!matches(routes[i].path, visit->path, pieces, &count))
+            continue;
+        if (strcmp(routes[i].method, method) == 0)
+            return take(visit, &routes[i], pieces, count);
+        other = true;
+    }
+    return other ? 405 : 404;
+}
