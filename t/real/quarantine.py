@@ -4,23 +4,12 @@ A Quarantine is rollcall-quarantine with a directory of its own and its own data
 that knows GTUBE and nothing of the network.
 """
 import contextlib
-import shutil
 import smtplib
 import socket
 import subprocess
 
 from harness import *
 
-RSPAMD_EXAMPLE = {  # everything that would need the network is off
-    "actions.conf": "reject = null; greylist = null; add_header = 6;",
-    "milter_headers.conf": 'use = ["x-spamd-bar", "x-spam-level", "x-spam-status", "x-spamd-result"];\n'
-                           "skip_local = false; skip_authenticated = false; extended_spam_headers = true;",
-    "worker-normal.inc": "enabled = false;",
-    "worker-fuzzy.inc": "enabled = false;",
-    "worker-controller.inc": "enabled = false;",
-}
-RSPAMD_OFF = ("arc asn bimi dkim dmarc fuzzy_check greylist hfilter history_redis mx_check neural phishing ratelimit rbl "
-              "reputation rspamd_update spf surbl url_redirector").split()
 GTUBE = "YJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"  # "add header"
 
 
@@ -99,32 +88,38 @@ def stored(path):
     return path.read_bytes().split(b"\n\n", 1)[1]
 
 
+RSPAMD_CONF = """\
+options {{
+  pidfile = "{dir}/run/rspamd.pid"; control_socket = "{dir}/run/rspamd.sock mode=0600"; filters = "";
+  enable_test_patterns = true; disable_hyperscan = true; url_tld = "/usr/share/rspamd/effective_tld_names.dat";
+  dns {{ nameserver = ["127.0.0.1:9:1"]; timeout = 0.05s; retransmits = 1; }}
+}}
+logging {{ type = "file"; filename = "{dir}/log/rspamd.log"; level = "info"; }}
+metric {{ name = "default"; actions {{ reject = null; greylist = null; add_header = 6; }} }}
+worker "rspamd_proxy" {{
+  bind_socket = "127.0.0.1:{port}"; milter = yes; timeout = 20s; count = 1;
+  upstream "local" {{ default = yes; self_scan = yes; }}
+}}
+"""
+
+
 class Rspamd(Scratch):
+    """The real filter with none of its rules: it still knows GTUBE, and starts in a moment."""
     name = "rspamd"
 
     def __init__(self):
         super().__init__()
         self.port, self.process = free_port(), None
-        conf = self.dir / "local.d"
-        for directory in (conf, self.dir / "run", self.dir / "db", self.dir / "log"):
-            directory.mkdir()
-            own(directory, "_rspamd")
-        files = {**RSPAMD_EXAMPLE, **{f"{module}.conf": "enabled = false;" for module in RSPAMD_OFF}}
-        files["worker-proxy.inc"] = (f'bind_socket = "127.0.0.1:{self.port}"; milter = yes; timeout = 20s; count = 1;\n'
-                                     'upstream "local" { default = yes; self_scan = yes; }')
-        files["options.inc"] = ('dns { nameserver = ["127.0.0.1:9:1"]; timeout = 0.05s; retransmits = 1; }\n'
-                                f'filters = "chartable,dkim,regexp"; control_socket = "{self.dir}/run/rspamd.sock mode=0600";\n'
-                                f'pidfile = "{self.dir}/run/rspamd.pid"; enable_test_patterns = true; disable_hyperscan = true;')
-        files["logging.inc"] = f'type = "file"; filename = "{self.dir}/log/rspamd.log"; level = "info";'
-        for name, text in files.items():
-            (conf / name).write_text(text + "\n")
+        for name in ("run", "db", "log"):
+            (self.dir / name).mkdir()
+            own(self.dir / name, "_rspamd")
+        (self.dir / "rspamd.conf").write_text(RSPAMD_CONF.format(dir=self.dir, port=self.port))
         (self.dir / "rspamd.log").symlink_to(self.dir / "log/rspamd.log")
 
     def start(self):
-        variables = {"LOCAL_CONFDIR": self.dir, "RUNDIR": self.dir / "run", "DBDIR": self.dir / "db",
-                     "LOGDIR": self.dir / "log"}
+        variables = {"RUNDIR": self.dir / "run", "DBDIR": self.dir / "db", "LOGDIR": self.dir / "log"}
         self.process = subprocess.Popen(
-            ["rspamd", "-f", *(f"--var={k}={v}" for k, v in variables.items()), "-c", "/etc/rspamd/rspamd.conf", "-u",
+            ["rspamd", "-f", *(f"--var={k}={v}" for k, v in variables.items()), "-c", self.dir / "rspamd.conf", "-u",
              "_rspamd", "-g", "_rspamd"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent, cwd="/")
         eventually(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None, 60, "rspamd")
