@@ -54,6 +54,29 @@ static struct span next_character(struct span *rest)
     return bad ? span_text(REPLACEMENT) : character;
 }
 
+/* How many bytes from here are plain visible ASCII: most text is, and needs no closer look. */
+static size_t plain_run(struct span text, size_t most)
+{
+    size_t len = 0;
+
+    while (len < text.len && len <= most && text.at[len] > ' ' && text.at[len] < 0x7f)
+        len++;
+    return len;
+}
+
+/* Appends the next run of plain text, or the next character. */
+static void put_next(struct buf *out, struct span *rest, size_t most)
+{
+    size_t len = plain_run(*rest, most);
+    struct span piece = span_of(rest->at, len);
+
+    if (len > 0)
+        *rest = span_of(rest->at + len, rest->len - len);
+    else
+        piece = next_character(rest);
+    buf_append(out, piece.at, piece.len);
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -88,8 +111,7 @@ void display_line(struct buf *out, struct span text, size_t most)
         if (blank)
             buf_text(out, " ");
         blank = false;
-        struct span character = next_character(&text);
-        buf_append(out, character.at, character.len);
+        put_next(out, &text, most);
     }
     cut(out, start, most);
 }
@@ -107,8 +129,7 @@ void display_text(struct buf *out, struct span text, size_t most)
             text = span_of(text.at + used, text.len - used);
             continue;
         }
-        struct span character = next_character(&text);
-        buf_append(out, character.at, character.len);
+        put_next(out, &text, most);
     }
     cut(out, start, most);
 }

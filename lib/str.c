@@ -101,10 +101,21 @@ void buf_printf(struct buf *buf, const char *format, ...)
     va_end(again);
 }
 
+/* How many bytes from here stand for themselves in JSON and are ASCII. */
+static size_t json_run(struct span text)
+{
+    size_t n = 0;
+
+    while (n < text.len && text.at[n] >= ' ' && text.at[n] < 0x7f && text.at[n] != '"' &&
+           text.at[n] != '\\')
+        n++;
+    return n;
+}
+
 void buf_json(struct buf *buf, struct span text)
 {
     while (text.len > 0) {
-        size_t n = str_utf8_sequence(text);
+        size_t run = json_run(text), n = run > 0 ? run : str_utf8_sequence(text);
         char c = text.at[0];
 
         if (n == 0)

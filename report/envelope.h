@@ -1,8 +1,8 @@
 /*
  * envelope - what a message file says in front of the message: from whom, for whom, through whom
  *
- * Written before the message, so that a file whose row is lost (a database restored, a crash
- * between file and row) can be recorded again from itself. Pure.
+ * Written between the seal (store.h) and the message, so that a file whose row is lost (a database
+ * restored, a crash between file and row) can be recorded again from itself. Pure.
  */
 #ifndef ROLLCALL_ENVELOPE_H
 #define ROLLCALL_ENVELOPE_H

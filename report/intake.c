@@ -112,8 +112,7 @@ static bool keep(struct session *s)
     s->open = false;
     if (!store_commit(&s->writing, &s->trouble))
         return false;
-    switch (recorder_add(s->intake->options.recorder, s->writing.name, s->writing.digest,
-                         &s->trouble)) {
+    switch (recorder_add(s->intake->options.recorder, s->writing.name, false, &s->trouble)) {
     case RECORD_STORED:
         return true;
     case RECORD_AGAIN:
@@ -123,6 +122,7 @@ static bool keep(struct session *s)
         err_set(&s->trouble, ERR_TEMPORARY, "no recipient's domain is served any more");
         forget_file(s);
         return false;
+    case RECORD_HALF:
     case RECORD_FAILED:
         forget_file(s);
         return false;

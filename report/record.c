@@ -15,7 +15,7 @@
 #include "lib/sender.h"
 #include "report/category.h"
 
-enum { DOMAINS = 64 /* remembered */ };
+enum { DOMAINS = 64 /* remembered */, QUEUE_ID_MOST = 100 };
 static const int64_t REMEMBERED = 5 * CLOCK_SECOND;
 
 struct domain {
@@ -169,90 +169,48 @@ static bool read_beginning(int fd, struct buf *out)
 
     buf_text(out, "");
     while (out->len < ENVELOPE_MOST + MIME_LOOKED_AT &&
-           (n = pread(fd, piece, sizeof piece, (off_t)out->len)) > 0)
+           (n = pread(fd, piece, sizeof piece, (off_t)(STORE_SEAL + out->len))) > 0)
         buf_append(out, piece, (size_t)n);
     return n >= 0;
 }
 
-static bool read_facts(int fd, const uint8_t *digest, const char *name, struct facts *f,
-                       struct err *err)
+/* The message is as long as the seal says and, with `check`, has its digest. */
+static bool is_whole(int fd, off_t from, bool check, const struct facts *f)
 {
+    uint8_t digest[SECRET_DIGEST];
     struct stat st;
-    size_t used = 0;
 
-    if (fstat(fd, &st) != 0 || !read_beginning(fd, &f->file))
-        return err_set(err, ERR_TEMPORARY, "%s: cannot be read: %s", name, strerror(errno));
-    if (!envelope_read(f->file.at, f->file.len, &f->envelope, &used))
-        return err_set(err, ERR_DATA, "%s: is no message file of the quarantine", name);
-    f->message = span_of(f->file.at + used, f->file.len - used);
-    f->size = (uint64_t)st.st_size - used;
-    if (digest != NULL)
-        memcpy(f->digest, digest, SECRET_DIGEST);
-    else if (!read_digest(fd, (off_t)used, f->digest))
-        return err_set(err, ERR_TEMPORARY, "%s: cannot be read: %s", name, strerror(errno));
-    return true;
+    return fstat(fd, &st) == 0 && (uint64_t)(st.st_size - from) == f->size &&
+           (!check ||
+            (read_digest(fd, from, digest) && memcmp(digest, f->digest, SECRET_DIGEST) == 0));
 }
 
-/* ---- as JSON, for quarantine_add ---- */
+static enum record_outcome read_facts(int fd, bool check, const char *name, struct facts *f,
+                                      struct err *err)
+{
+    size_t used = 0;
+
+    if (!read_beginning(fd, &f->file)) {
+        err_set(err, ERR_TEMPORARY, "%s: cannot be read: %s", name, strerror(errno));
+        return RECORD_FAILED;
+    }
+    if (!store_read_seal(fd, &f->size, f->digest) ||
+        !envelope_read(f->file.at, f->file.len, &f->envelope, &used) ||
+        !is_whole(fd, (off_t)(STORE_SEAL + used), check, f)) {
+        err_set(err, ERR_DATA, "%s: is no whole message file of the quarantine", name);
+        return RECORD_HALF;
+    }
+    f->message = span_of(f->file.at + used, f->file.len - used);
+    return RECORD_STORED;
+}
+
+/* ---- what quarantine_add takes ---- */
 
 static void put_text(struct buf *json, const char *name, const char *value)
 {
     buf_printf(json, ",\"%s\":\"", name);
     buf_json(json, span_text(value));
     buf_text(json, "\"");
-}
-
-static void put_reason(const struct recorder *r, struct span header, struct buf *json)
-{
-    BUF_AUTO reason = {0};
-    bool scored = false;
-    double score = 0;
-
-    buf_text(&reason, "");
-    category_reason(r->options.reasons, header, &reason, &scored, &score);
-    put_text(json, "reason", reason.at);
-    if (scored)
-        buf_printf(json, ",\"score\":%.3f", score);
-}
-
-static void put_digest(struct buf *json, const uint8_t digest[SECRET_DIGEST])
-{
-    buf_text(json, ",\"digest\":\"\\\\x");
-    for (size_t i = 0; i < SECRET_DIGEST; i++)
-        buf_printf(json, "%02x", digest[i]);
-    buf_text(json, "\"");
-}
-
-static void put_message(const struct recorder *r, const struct facts *f, const char *name,
-                        const struct mime_summary *summary, struct buf *json)
-{
-    const struct lmtp_forward *forward = &f->envelope.forward;
-    struct span header = header_of(f->message);
-    char received[32];
-
-    clock_rfc3339(received, sizeof received, f->envelope.received_us);
-    buf_printf(json, "{\"size\":%llu,\"smtputf8\":%s", (unsigned long long)f->size,
-               f->envelope.smtputf8 ? "true" : "false");
-    put_text(json, "gateway", r->options.gateway);
-    put_text(json, "file", name);
-    put_text(json, "received_at", received);
-    put_text(json, "queue_id",
-             forward->ident[0] != '\0' && strlen(forward->ident) <= 100 ? forward->ident : "");
-    put_text(json, "client_address", forward->address);
-    put_text(json, "client_name", forward->name);
-    put_text(json, "helo", forward->helo);
-    put_text(json, "sender", f->envelope.sender);
-    put_digest(json, f->digest);
-    put_text(json, "category", category_names[category_of(r->options.rules, header)]);
-    put_reason(r, header, json);
-    put_text(json, "from_text", summary->from.at);
-    put_text(json, "from_address", summary->from_address.at);
-    put_text(json, "subject", summary->subject.at);
-    put_text(json, "message_id", summary->message_id.at);
-    put_text(json, "headers", summary->headers.at);
-    put_text(json, "preview", summary->text.at);
-    put_text(json, "preview_html", summary->html.at);
-    buf_text(json, "}");
 }
 
 static void put_pattern(void *context, const char *pattern)
@@ -304,20 +262,22 @@ static bool put_recipients(struct recorder *r, const struct facts *f, struct buf
 /* ---- recording ---- */
 
 static const char ADD[] =
-    "select quarantine_add(jsonb_populate_record(null::quarantine_message, $1::jsonb),"
-    " array(select jsonb_array_elements_text($2::jsonb)), array_agg(a), array_agg(d),"
-    " array_agg(l), array_agg(b))"
-    " from jsonb_to_recordset($3::jsonb) t (a text, d integer, l text, b text)";
+    "select quarantine_add($1, $2, $3::timestamptz, $4, $5, $6, $7, $8, $9::boolean, $10::bigint,"
+    " $11::bytea, $12::quarantine_category, $13, $14::real, $15, $16, $17, $18, $19, $20, $21,"
+    " array(select jsonb_array_elements_text($22::jsonb)), array_agg(a), array_agg(d), "
+    "array_agg(l),"
+    " array_agg(b)) from jsonb_to_recordset($23::jsonb) t (a text, d integer, l text, b text)";
 
-static enum record_outcome add_rows(struct recorder *r, const char *message, const char *patterns,
-                                    const char *recipients, struct err *err)
+/* One round trip: a commit of its own. */
+static enum record_outcome add_rows(struct recorder *r, const char *const *values, size_t count,
+                                    struct err *err)
 {
     struct db *db = NULL;
     DB_RESULT_AUTO rows = NULL;
 
     if (!pool_take(r->options.pool, &db, err))
         return RECORD_FAILED;
-    bool fine = db_query(db, &rows, ADD, DB_VALUES(message, patterns, recipients), err);
+    bool fine = db_query(db, &rows, ADD, values, count, err);
     bool alive = db_alive(db);
     pool_give(r->options.pool, &db);
     if (!fine)
@@ -328,35 +288,92 @@ static enum record_outcome add_rows(struct recorder *r, const char *message, con
                                            : RECORD_NOBODY;
 }
 
+/* Numbers and bytes as text. */
+struct texts {
+    char received[32], size[24], score[32], digest[2 + 2 * SECRET_DIGEST + 1];
+};
+
+static void write_texts(const struct facts *f, bool scored, double score, struct texts *t)
+{
+    clock_rfc3339(t->received, sizeof t->received, f->envelope.received_us);
+    snprintf(t->size, sizeof t->size, "%llu", (unsigned long long)f->size);
+    if (scored)
+        snprintf(t->score, sizeof t->score, "%.3f", score);
+    int len = snprintf(t->digest, sizeof t->digest, "\\x");
+    for (size_t i = 0; i < SECRET_DIGEST; i++)
+        len += snprintf(t->digest + len, sizeof t->digest - (size_t)len, "%02x", f->digest[i]);
+}
+
+static enum record_outcome add_summary(struct recorder *r, const struct facts *f, const char *name,
+                                       const struct mime_summary *m, const char *recipients,
+                                       struct err *err)
+{
+    const struct lmtp_forward *forward = &f->envelope.forward;
+    struct span header = header_of(f->message);
+    BUF_AUTO reason = {0};
+    BUF_AUTO patterns = {0};
+    struct texts t = {0};
+    bool scored = false;
+    double score = 0;
+
+    buf_text(&reason, "");
+    category_reason(r->options.reasons, header, &reason, &scored, &score);
+    put_patterns(f, m, &patterns);
+    write_texts(f, scored, score, &t);
+    const char *const values[] = {
+        r->options.gateway,
+        name,
+        t.received,
+        strlen(forward->ident) <= QUEUE_ID_MOST ? forward->ident : "",
+        forward->address,
+        forward->name,
+        forward->helo,
+        f->envelope.sender,
+        f->envelope.smtputf8 ? "true" : "false",
+        t.size,
+        t.digest,
+        category_names[category_of(r->options.rules, header)],
+        reason.at,
+        scored ? t.score : NULL,
+        m->from.at,
+        m->from_address.at,
+        m->subject.at,
+        m->message_id.at,
+        m->headers.at,
+        m->text.at,
+        m->html.at,
+        patterns.at,
+        recipients,
+    };
+    return add_rows(r, values, sizeof values / sizeof values[0], err);
+}
+
 static enum record_outcome add_facts(struct recorder *r, const struct facts *f, const char *name,
                                      struct err *err)
 {
     struct mime_summary summary;
-    BUF_AUTO message = {0};
-    BUF_AUTO patterns = {0};
     BUF_AUTO recipients = {0};
 
-    mime_summarise(f->message, &summary);
-    put_message(r, f, name, &summary, &message);
-    put_patterns(f, &summary, &patterns);
-    mime_summary_free(&summary);
     if (!put_recipients(r, f, &recipients, err))
         return RECORD_FAILED;
     if (strcmp(recipients.at, "[]") == 0)
         return RECORD_NOBODY;
-    return add_rows(r, message.at, patterns.at, recipients.at, err);
+    mime_summarise(f->message, &summary);
+    enum record_outcome outcome = add_summary(r, f, name, &summary, recipients.at, err);
+    mime_summary_free(&summary);
+    return outcome;
 }
 
-enum record_outcome recorder_add(struct recorder *recorder, const char *name,
-                                 const uint8_t digest[SECRET_DIGEST], struct err *err)
+enum record_outcome recorder_add(struct recorder *recorder, const char *name, bool check,
+                                 struct err *err)
 {
     struct facts facts = {0};
-    enum record_outcome outcome = RECORD_FAILED;
     int fd = store_read(recorder->options.store, name, err);
 
     if (fd < 0)
         return RECORD_FAILED;
-    if (read_facts(fd, digest, name, &facts, err))
+    enum record_outcome outcome = read_facts(fd, check, name, &facts, err);
+    if (outcome == RECORD_STORED)
         outcome = add_facts(recorder, &facts, name, err);
     facts_free(&facts);
     close(fd);

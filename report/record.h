@@ -35,12 +35,13 @@ enum record_outcome {
     RECORD_STORED, /* the rows name this file */
     RECORD_AGAIN,  /* the message was there: the file is not needed */
     RECORD_NOBODY, /* no recipient is served any more */
+    RECORD_HALF,   /* the file is not what its seal says, or has none; nothing was recorded (err) */
     RECORD_FAILED, /* nothing was recorded (err) */
     RECORD_UNSURE, /* the connection broke: perhaps it was, perhaps not (err); the file must stay */
 };
 
-/* The message in that file. `digest` NULL: made from the file. */
-enum record_outcome recorder_add(struct recorder *recorder, const char *name,
-                                 const uint8_t digest[SECRET_DIGEST], struct err *err) MUST_CHECK;
+/* The message in that file; with `check` its digest is made anew and compared with the seal. */
+enum record_outcome recorder_add(struct recorder *recorder, const char *name, bool check,
+                                 struct err *err) MUST_CHECK;
 
 #endif

@@ -57,13 +57,13 @@ static int open_message(struct errand *e, const char *file, struct err *err)
     char *front = mem_alloc(ENVELOPE_MOST + 1);
     struct envelope envelope;
     size_t used = 0;
-    ssize_t len = fd >= 0 ? pread(fd, front, ENVELOPE_MOST, 0) : -1;
+    ssize_t len = fd >= 0 ? pread(fd, front, ENVELOPE_MOST, STORE_SEAL) : -1;
 
     if (len >= 0)
         front[len] = '\0';
     if (len >= 0 && envelope_read(front, (size_t)len, &envelope, &used)) {
         envelope_free(&envelope);
-        lseek(fd, (off_t)used, SEEK_SET);
+        lseek(fd, (off_t)(STORE_SEAL + used), SEEK_SET);
     } else if (fd >= 0) {
         err_set(err, len < 0 ? ERR_TEMPORARY : ERR_DATA, "%s: cannot be read", file);
         close(fd);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+
+static const char seal_mark[] = "rollcall-quarantine 1 "; /* then size and digest */
 
 struct store {
     char *path;
@@ -162,7 +165,9 @@ bool store_begin(struct store *store, struct span front, struct store_writing *w
     if (writing->fd < 0)
         return give_up(writing, err);
     writing->digesting = secret_digest_begin();
-    return write_all(writing->fd, front) || give_up(writing, err);
+    return (lseek(writing->fd, STORE_SEAL, SEEK_SET) == STORE_SEAL &&
+            write_all(writing->fd, front)) ||
+           give_up(writing, err);
 }
 
 bool store_write(struct store_writing *writing, struct span bytes, struct err *err)
@@ -174,23 +179,35 @@ bool store_write(struct store_writing *writing, struct span bytes, struct err *e
     return true;
 }
 
+static bool put_seal(struct store_writing *w)
+{
+    char seal[STORE_SEAL + 1];
+    int len = snprintf(seal, sizeof seal, "%s%020" PRIu64 " ", seal_mark, w->size);
+
+    secret_digest_end(&w->digesting, w->digest);
+    for (size_t i = 0; i < SECRET_DIGEST; i++)
+        len += snprintf(seal + len, sizeof seal - (size_t)len, "%02x", w->digest[i]);
+    seal[len++] = '\n';
+    return len == STORE_SEAL && pwrite(w->fd, seal, STORE_SEAL, 0) == STORE_SEAL;
+}
+
 bool store_commit(struct store_writing *writing, struct err *err)
 {
     struct store *s = writing->store;
     unsigned shelf = 0;
 
-    if (fsync(writing->fd) != 0 || !shelf_of(writing->name, &shelf))
+    if (!put_seal(writing) || !shelf_of(writing->name, &shelf) ||
+        renameat(s->tmp_fd, writing->name + 3, s->shelves[shelf], writing->name + 3) != 0)
         return give_up(writing, err);
-    if (renameat(s->tmp_fd, writing->name + 3, s->shelves[shelf], writing->name + 3) != 0)
-        return give_up(writing, err);
+    bool durable = fsync(writing->fd) == 0 && fsync(s->shelves[shelf]) == 0;
+    int code = errno;
     close(writing->fd);
     writing->fd = -1;
-    secret_digest_end(&writing->digesting, writing->digest);
-    if (fsync(s->shelves[shelf]) == 0)
+    if (durable)
         return true;
-    fail(err, s, writing->name);
     unlinkat(s->shelves[shelf], writing->name + 3, 0);
-    return false;
+    errno = code;
+    return fail(err, s, writing->name);
 }
 
 void store_abandon(struct store_writing *writing)
@@ -222,6 +239,32 @@ int store_read(struct store *store, const char *name, struct err *err)
     if (errno == ENOENT)
         err->class = ERR_DATA;
     return -1;
+}
+
+static bool take_hex(const char *hex, uint8_t *out, size_t len)
+{
+    unsigned byte;
+
+    for (size_t i = 0; i < len; i++) {
+        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+            return false;
+        out[i] = (uint8_t)byte;
+    }
+    return true;
+}
+
+bool store_read_seal(int fd, uint64_t *size, uint8_t digest[SECRET_DIGEST])
+{
+    char seal[STORE_SEAL + 1] = "";
+    const char *at = seal + sizeof seal_mark - 1;
+    int64_t number;
+
+    if (pread(fd, seal, STORE_SEAL, 0) != STORE_SEAL ||
+        memcmp(seal, seal_mark, sizeof seal_mark - 1) != 0 ||
+        !str_int64(span_of(at, 20), &number) || number < 0)
+        return false;
+    *size = (uint64_t)number;
+    return take_hex(at + 21, digest, SECRET_DIGEST);
 }
 
 bool store_remove(struct store *store, const char *name, struct err *err)

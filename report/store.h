@@ -1,9 +1,11 @@
 /*
  * store - the message files of a gateway's quarantine
  *
- * quarantine_directory/ab/abcdef… holds envelope (envelope.h) and message as they came. A file is
- * written in tmp/, then made durable, then renamed, then its directory made durable: what has a
- * name is whole. One process owns the directory (a lock); it may be used by many threads.
+ * quarantine_directory/ab/abcdef… holds a seal, the envelope (envelope.h) and the message as they
+ * came. A file is written in tmp/, sealed with the message's size and digest, renamed to its shelf,
+ * and then it and the shelf are made durable: in that order file systems with a journal need to
+ * write it once. After a power cut a file may be less than its seal says: then nobody was told that
+ * it is kept. One process owns the directory (a lock); it may be used by many threads.
  */
 #ifndef ROLLCALL_STORE_H
 #define ROLLCALL_STORE_H
@@ -19,6 +21,7 @@
 enum {
     STORE_NAME = 2 + 1 + 32, /* "ab/ab…" */
     STORE_SHELVES = 256,
+    STORE_SEAL = 22 + 20 + 1 + 2 * SECRET_DIGEST + 1, /* bytes of the seal, the first line */
 };
 
 struct store;
@@ -36,8 +39,8 @@ struct store_writing {
     struct secret_digesting *digesting;
 };
 
-/* Begins a file with what stands in front of the message. On any failure: ERR_TEMPORARY, and
- * nothing is left. */
+/* Begins a file with what stands between the seal and the message. On any failure: ERR_TEMPORARY,
+ * and nothing is left. */
 bool store_begin(struct store *store, struct span front, struct store_writing *writing,
                  struct err *err) MUST_CHECK;
 bool store_write(struct store_writing *writing, struct span bytes, struct err *err) MUST_CHECK;
@@ -48,6 +51,8 @@ void store_abandon(struct store_writing *writing);
 
 /* For reading; -1 and *err: ERR_DATA when it is not there. */
 int store_read(struct store *store, const char *name, struct err *err);
+/* What the seal says. False: the file was never sealed, or is none of ours. */
+bool store_read_seal(int fd, uint64_t *size, uint8_t digest[SECRET_DIGEST]) MUST_CHECK;
 /* It being gone already is fine. */
 bool store_remove(struct store *store, const char *name, struct err *err) MUST_CHECK;
 

@@ -63,7 +63,7 @@ static void mend_file(struct errand *e, const char *name)
 {
     struct err err = {0};
 
-    switch (recorder_add(e->options.recorder, name, NULL, &err)) {
+    switch (recorder_add(e->options.recorder, name, true, &err)) {
     case RECORD_STORED:
         log_write(LOG_QUARANTINE_MENDED, "%s: had no row; recorded again", name);
         return;
@@ -72,6 +72,7 @@ static void mend_file(struct errand *e, const char *name)
         if (!store_remove(e->options.store, name, &err))
             log_write(LOG_QUARANTINE_TROUBLE, "%s", err.text);
         return;
+    case RECORD_HALF: /* perhaps a person can make something of it */
     case RECORD_FAILED:
     case RECORD_UNSURE:
         log_write(LOG_QUARANTINE_TROUBLE, "%s: has no row: %s", name, err.text);

@@ -51,9 +51,9 @@ create table quarantine_message (
   from_address text not null default '',
   subject text not null default '',
   message_id text not null default '',
-  headers text not null default '', -- as they stand, printable
-  preview text not null default '', -- the text, or what is readable of the HTML
-  preview_html text not null default '', -- UTF-8, as it came: never shown outside a sandbox
+  headers text compression lz4 not null default '', -- as they stand, printable
+  preview text compression lz4 not null default '', -- the text, or what is readable of the HTML
+  preview_html text compression lz4 not null default '', -- UTF-8, as it came: never shown outside a sandbox
   lost_at timestamptz,    -- the file was not where it should be
   dropped_at timestamptz, -- nobody has it any more: the gateway removes the file, then this row
   check (octet_length(headers) + octet_length(preview) + octet_length(preview_html) <= 262144),
@@ -207,23 +207,17 @@ end $$;
 
 -- ---------------------------------------------------------------- taking in
 
--- The rule that decides about a sender for a recipient: the user's before the domain's, in each the narrowest.
--- `patterns`: all that would match, the narrowest first.
-create function sender_rule_for(for_user bigint, for_domain integer, patterns text[])
-  returns table (action rule_action, scope text) language sql stable as $$
-  select s.action, case when s.user_id is not null then 'user' else 'domain' end
-    from public.sender_rule s
-    where s.pattern = any (patterns) and (s.user_id = for_user or s.domain_id = for_domain)
-    order by s.user_id is null, array_position(patterns, s.pattern) limit 1
-$$;
-
 -- Records a message whose file is safely on disk, for all its recipients. What came before from the same queue with the
--- same bytes is not recorded again. `locals` are normalised, `bases` the same without tag or null. Returns
+-- same bytes is not recorded again. `patterns`: all that would match the sender, the narrowest first; `locals` are
+-- normalised, `bases` the same without tag or null. Returns
 --   stored   the file is the message's
 --   again    it is not needed: there is one already
 --   nobody   none of the recipients' domains is served any more; nothing was recorded
-create function quarantine_add(message quarantine_message, patterns text[], addresses text[], domains integer[],
-  locals text[], bases text[]) returns text
+create function quarantine_add(a_gateway text, a_file text, a_received_at timestamptz, a_queue_id text,
+  a_client_address text, a_client_name text, a_helo text, a_sender text, a_smtputf8 boolean, a_size bigint,
+  a_digest bytea, a_category quarantine_category, a_reason text, a_score real, a_from_text text, a_from_address text,
+  a_subject text, a_message_id text, a_headers text, a_preview text, a_preview_html text, patterns text[],
+  addresses text[], domains integer[], locals text[], bases text[]) returns text
   language plpgsql security definer set search_path = public, pg_temp as $$
 declare
   there quarantine_message;
@@ -238,27 +232,24 @@ begin
   if not exists (select from domain d where d.id = any (domains) and d.customer_id is not null and d.state = 'active') then
     return 'nobody';
   end if;
-  if message.queue_id <> '' then
-    select * into there from quarantine_message m where m.gateway = message.gateway and m.queue_id = message.queue_id
-      and m.digest = message.digest for update;
-    if found and there.file <> message.file and there.dropped_at is null and there.lost_at is null then
-      fresh := false;
-    end if;
+  if a_queue_id <> '' then
+    select * into there from quarantine_message m where m.gateway = a_gateway and m.queue_id = a_queue_id
+      and m.digest = a_digest and m.queue_id <> '' for update;
+    fresh := not found or there.file = a_file or there.dropped_at is not null or there.lost_at is not null;
   end if;
   if there.id is not null then
     number := there.id;
     if fresh then
-      update quarantine_message m set file = message.file, dropped_at = null, lost_at = null, headers = message.headers,
-        preview = message.preview, preview_html = message.preview_html where m.id = number;
+      update quarantine_message m set file = a_file, dropped_at = null, lost_at = null, headers = a_headers,
+        preview = a_preview, preview_html = a_preview_html where m.id = number;
     end if;
   else
     insert into quarantine_message (gateway, file, received_at, queue_id, client_address, client_name, helo, sender,
         smtputf8, size, digest, category, reason, score, from_text, from_address, subject, message_id, headers, preview,
         preview_html)
-      values (message.gateway, message.file, message.received_at, message.queue_id, message.client_address,
-        message.client_name, message.helo, message.sender, message.smtputf8, message.size, message.digest,
-        message.category, message.reason, message.score, message.from_text, message.from_address, message.subject,
-        message.message_id, message.headers, message.preview, message.preview_html)
+      values (a_gateway, a_file, a_received_at, a_queue_id, a_client_address, a_client_name, a_helo, a_sender, a_smtputf8,
+        a_size, a_digest, a_category, a_reason, a_score, a_from_text, a_from_address, a_subject, a_message_id, a_headers,
+        a_preview, a_preview_html)
       on conflict (gateway, file) do update set lost_at = null
       returning id into number;
   end if;
@@ -269,18 +260,22 @@ begin
     select r.user_id, r.local_part into found_user, found_local from recipient r
       where r.domain_id = asked.d and r.local_part in (asked.l, asked.b) and r.state in ('active', 'disabled')
       order by r.local_part = asked.l desc limit 1;
-    select * into rule from sender_rule_for(found_user, asked.d, patterns);
+    -- the user's rule before the domain's, in each the narrowest
+    select s.action, case when s.user_id is not null then 'user' else 'domain' end as scope into rule
+      from sender_rule s
+      where s.pattern = any (patterns) and (s.user_id = found_user or s.domain_id = asked.d)
+      order by s.user_id is null, array_position(patterns, s.pattern) limit 1;
     insert into quarantine_recipient (message_id, customer_id, domain_id, user_id, address, local_part, category,
         received_at, listed, state)
-      select number, d.customer_id, asked.d, found_user, asked.a, coalesce(found_local, asked.l), message.category,
-        message.received_at, case when rule.action = 'block' then rule.scope end,
-        case when rule.action = 'allow' and message.category <> 'virus' then 'allowed'::quarantine_state else 'held' end
+      select number, d.customer_id, asked.d, found_user, asked.a, coalesce(found_local, asked.l), a_category,
+        a_received_at, case when rule.action = 'block' then rule.scope end,
+        case when rule.action = 'allow' and a_category <> 'virus' then 'allowed'::quarantine_state else 'held' end
       from domain d where d.id = asked.d and d.customer_id is not null and d.state = 'active'
       on conflict (message_id, address) do nothing
       returning id into added;
-    if added is not null and rule.action = 'allow' and message.category <> 'virus' then
+    if added is not null and rule.action = 'allow' and a_category <> 'virus' then
       insert into quarantine_request (gateway, recipient_id, action, actor)
-        values (message.gateway, added, 'release', 'allow list of the ' || rule.scope);
+        values (a_gateway, added, 'release', 'allow list of the ' || rule.scope);
     end if;
     added := null;
   end loop;
@@ -340,6 +335,7 @@ begin
   return gone;
 end $$;
 
-revoke execute on function quarantine_add(quarantine_message, text[], text[], integer[], text[], text[]),
+revoke execute on function quarantine_add(text, text, timestamptz, text, text, text, text, text, boolean, bigint, bytea,
+  quarantine_category, text, real, text, text, text, text, text, text, text, text[], text[], integer[], text[], text[]),
   quarantine_answer(bigint, boolean, text), quarantine_purge(integer, integer, integer, integer, integer),
   quarantine_drop(bigint[]), quarantine_domain(text) from public;

@@ -84,7 +84,7 @@ def give(client, body, *recipients, sender="a@example.org", ident=None, options=
 
 
 def stored(path):
-    """The message in a quarantine file, behind its envelope."""
+    """The message in a quarantine file, behind its seal and envelope."""
     return path.read_bytes().split(b"\n\n", 1)[1]
 
 

@@ -191,8 +191,13 @@ static void check_store(void)
     secret_digest("message", 7, digest, sizeof digest);
     ok(memcmp(digest, w.digest, sizeof digest) == 0, "digest of the message");
     int fd = store_read(store, w.name, &err);
-    ok(fd >= 0 && read(fd, read_back, sizeof read_back - 1) == 13, "can be read");
+    ok(fd >= 0 && pread(fd, read_back, sizeof read_back - 1, STORE_SEAL) == 13, "can be read");
     is_text(read_back, "front\nmessage", "as it was written");
+    uint64_t sealed_size = 0;
+    uint8_t sealed[SECRET_DIGEST];
+    ok(store_read_seal(fd, &sealed_size, sealed) && sealed_size == 7 &&
+           memcmp(sealed, digest, sizeof digest) == 0,
+       "sealed with size and digest");
     close(fd);
 
     ok(store_begin(store, span_text("x"), &taken_back, &err), "one more is begun");
