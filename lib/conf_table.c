@@ -269,7 +269,7 @@ const struct conf_row conf_rows[] = {
         "The largest message that is taken; not less than Postfix's message_size_limit."),
     ROW(CONF_TIME, quarantine_idle_limit, "5m", S, HOUR, NULL, NULL, false,
         "How long an LMTP client may be silent."),
-    ROW(CONF_NUMBER, quarantine_database_connections, "16", 1, 64, NULL, NULL, false,
+    ROW(CONF_NUMBER, quarantine_database_connections, "8", 1, 64, NULL, NULL, false,
         "Connections to PostgreSQL that the sessions share."),
     ROW(CONF_TEXT, quarantine_rules,
         "virus X-Virus-Status: Infected, virus X-Amavis-Alert: INFECTED, virus X-Spamd-Result: "

@@ -9,6 +9,7 @@
 
 struct pool {
     struct db_options options;
+    const char *prepared, *sql;
     pthread_mutex_t lock;
     pthread_cond_t given;
     size_t most, taken;
@@ -16,16 +17,24 @@ struct pool {
     struct db **idle;
 };
 
-struct pool *pool_open(const struct db_options *options, size_t most)
+struct pool *pool_open(const struct db_options *options, size_t most, const char *prepared,
+                       const char *sql)
 {
     struct pool *p = mem_zero(1, sizeof *p);
 
     p->options = *options;
+    p->prepared = prepared;
+    p->sql = sql;
     p->most = most;
     p->idle = mem_zero(most, sizeof(struct db *));
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->given, NULL);
     return p;
+}
+
+const char *pool_prepared(const struct pool *pool)
+{
+    return pool->prepared;
 }
 
 void pool_close(struct pool **pool)
@@ -66,8 +75,11 @@ bool pool_take(struct pool *pool, struct db **db, struct err *err)
     if (!take_place(pool, db))
         return err_set(err, ERR_TEMPORARY,
                        "PostgreSQL: every connection has been busy for too long");
-    if (*db != NULL || db_open(db, &pool->options, err))
+    if (*db != NULL ||
+        (db_open(db, &pool->options, err) &&
+         (pool->prepared == NULL || db_prepare(*db, pool->prepared, pool->sql, err))))
         return true;
+    db_close(db);
     pool_give(pool, db);
     return false;
 }

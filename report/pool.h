@@ -12,8 +12,10 @@
 
 struct pool;
 
-/* Makes no connection yet. */
-struct pool *pool_open(const struct db_options *options, size_t most);
+/* Makes no connection yet. Each prepares `sql` as `prepared`, unless that is NULL. */
+struct pool *pool_open(const struct db_options *options, size_t most, const char *prepared,
+                       const char *sql);
+const char *pool_prepared(const struct pool *pool); /* that name */
 /* When everybody has given back what was taken. */
 void pool_close(struct pool **pool);
 

@@ -151,13 +151,15 @@ static bool start(struct program *p, struct err *err)
 {
     const struct conf *conf = &p->conf.value;
     const char *gateway = daemon_gateway_name(conf);
+    size_t connections = (size_t)conf->quarantine_database_connections;
 
     p->pool = pool_open(&(struct db_options){.conninfo = conf->database,
                                              .target = DB_PRIMARY,
                                              .timeout_us = conf->database_timeout,
                                              .program = "rollcall-quarantine"},
-                        (size_t)conf->quarantine_database_connections);
+                        connections, "quarantine_add", record_sql);
     p->recorder = recorder_open(&(struct recorder_options){.pool = p->pool,
+                                                           .writers = (connections + 1) / 2,
                                                            .store = p->store,
                                                            .gateway = gateway,
                                                            .rules = conf->quarantine_rules,

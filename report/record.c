@@ -13,6 +13,7 @@
 #include "lib/header.h"
 #include "lib/mime.h"
 #include "lib/sender.h"
+#include "report/batch.h"
 #include "report/category.h"
 
 enum { DOMAINS = 64 /* remembered */, QUEUE_ID_MOST = 100 };
@@ -28,6 +29,7 @@ struct domain {
 
 struct recorder {
     struct recorder_options options;
+    struct batch *batch;
     uint8_t key[SECRET_HASH_KEY];
     pthread_mutex_t lock;
     struct domain domains[DOMAINS];
@@ -38,6 +40,7 @@ struct recorder *recorder_open(const struct recorder_options *options)
     struct recorder *r = mem_zero(1, sizeof *r);
 
     r->options = *options;
+    r->batch = batch_open(options->pool, record_sql, options->writers);
     secret_random(r->key, sizeof r->key);
     pthread_mutex_init(&r->lock, NULL);
     return r;
@@ -47,6 +50,7 @@ void recorder_close(struct recorder **recorder)
 {
     if (*recorder == NULL)
         return;
+    batch_close(&(*recorder)->batch);
     pthread_mutex_destroy(&(*recorder)->lock);
     free(*recorder);
     *recorder = NULL;
@@ -261,31 +265,24 @@ static bool put_recipients(struct recorder *r, const struct facts *f, struct buf
 
 /* ---- recording ---- */
 
-static const char ADD[] =
+const char record_sql[] =
     "select quarantine_add($1, $2, $3::timestamptz, $4, $5, $6, $7, $8, $9::boolean, $10::bigint,"
     " $11::bytea, $12::quarantine_category, $13, $14::real, $15, $16, $17, $18, $19, $20, $21,"
     " array(select jsonb_array_elements_text($22::jsonb)), array_agg(a), array_agg(d), "
     "array_agg(l),"
     " array_agg(b)) from jsonb_to_recordset($23::jsonb) t (a text, d integer, l text, b text)";
 
-/* One round trip: a commit of its own. */
 static enum record_outcome add_rows(struct recorder *r, const char *const *values, size_t count,
                                     struct err *err)
 {
-    struct db *db = NULL;
-    DB_RESULT_AUTO rows = NULL;
+    char word[BATCH_WORD];
+    enum batch_outcome outcome = batch_run(r->batch, values, count, word, err);
 
-    if (!pool_take(r->options.pool, &db, err))
-        return RECORD_FAILED;
-    bool fine = db_query(db, &rows, ADD, values, count, err);
-    bool alive = db_alive(db);
-    pool_give(r->options.pool, &db);
-    if (!fine)
-        return alive ? RECORD_FAILED : RECORD_UNSURE;
-    const char *outcome = db_text(rows, 0, 0);
-    return strcmp(outcome, "stored") == 0  ? RECORD_STORED
-           : strcmp(outcome, "again") == 0 ? RECORD_AGAIN
-                                           : RECORD_NOBODY;
+    if (outcome != BATCH_DONE)
+        return outcome == BATCH_FAILED ? RECORD_FAILED : RECORD_UNSURE;
+    return strcmp(word, "stored") == 0  ? RECORD_STORED
+           : strcmp(word, "again") == 0 ? RECORD_AGAIN
+                                        : RECORD_NOBODY;
 }
 
 /* Numbers and bytes as text. */

@@ -17,8 +17,12 @@
 
 struct recorder;
 
+/* What the pool's connections should prepare. */
+extern const char record_sql[];
+
 struct recorder_options {
     struct pool *pool;
+    size_t writers; /* connections that may write at the same time; fewer than the pool has */
     struct store *store;
     const char *gateway;
     const char *rules, *reasons; /* settings quarantine_rules, quarantine_reasons */

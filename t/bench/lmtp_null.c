@@ -1,9 +1,9 @@
 /*
  * bench-lmtp_null - the sink beside which the quarantine's intake is measured: speaks the same
- * LMTP, writes each message to a file, fsyncs it, answers 250; no rows, no directory made durable,
- * nothing looked at
+ * LMTP, writes each message to a file, fsyncs it, with "durable" its directory too, answers 250; no
+ * rows, nothing looked at
  *
- *     bench-lmtp_null inet:host:port DIRECTORY
+ *     bench-lmtp_null inet:host:port DIRECTORY [durable]
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,6 +17,7 @@
 #include "report/lmtp.h"
 
 static const char *directory;
+static int directory_fd = -1; /* to be made durable; -1: not */
 
 struct session {
     int fd, file;
@@ -46,6 +47,7 @@ static void begin_file(struct session *s)
 static void end_file(struct session *s)
 {
     must(fsync(s->file) == 0, "fsync");
+    must(directory_fd < 0 || fsync(directory_fd) == 0, "fsync of the directory");
     close(s->file);
     for (size_t i = 0, count = s->lmtp.recipient_count; i < count; i++)
         lmtp_answer(&s->lmtp, "250 2.0.0 Ok");
@@ -100,12 +102,14 @@ int main(int argc, char **argv)
     struct err err;
     int fd;
 
-    if (argc != 3 || !conf_parse_address(span_text(argv[1]), &address, &err) ||
+    if (argc < 3 || argc > 4 || !conf_parse_address(span_text(argv[1]), &address, &err) ||
         !listen_open(&address, 0666, "", &fd, &err)) {
-        fprintf(stderr, "usage: bench-lmtp_null ADDRESS DIRECTORY\n");
+        fprintf(stderr, "usage: bench-lmtp_null ADDRESS DIRECTORY [durable]\n");
         return 64;
     }
     directory = argv[2];
+    if (argc == 4)
+        must((directory_fd = open(directory, O_RDONLY | O_DIRECTORY)) >= 0, directory);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     for (int client; (client = accept(fd, NULL, NULL)) >= 0;) {
         struct session *s = mem_zero(1, sizeof *s);
