@@ -115,11 +115,14 @@ void roll_abort(struct roll_job **job)
 }
 
 /* A long list is worth knowing before it is joined, and worth memory; an undo may be long too. */
-static bool prepare_large(struct roll_job *job, struct err *err)
+bool roll_job_prepare(struct roll_job *job, struct err *err)
 {
     if (job->places < ROLL_LARGE && job->undo == NULL)
         return true;
-    return db_script(job->db, "set local work_mem = '128MB'; analyze roll_list", err);
+    return db_script(job->db,
+                     "set local work_mem = '128MB'; set local default_statistics_target = 10;"
+                     "analyze roll_list",
+                     err);
 }
 
 static bool unchanged(const struct roll_plan *plan)
@@ -157,7 +160,7 @@ bool roll_job_run(struct roll_job *job, const struct roll_listener *listener,
     if (listener == NULL)
         listener = &deaf;
     *outcome = (struct roll_outcome){0};
-    bool fine = prepare_large(job, err) && roll_plan_make(job, &plan, err);
+    bool fine = roll_plan_make(job, &plan, err);
     outcome->added = plan.added;
     outcome->removed = plan.removed;
     outcome->changed = plan.changed;
@@ -175,8 +178,8 @@ bool roll_finish(struct roll_job **job, const struct roll_listener *listener,
     bool fine = (*job)->broken.class == ERR_NONE;
     if (!fine)
         *err = (*job)->broken;
-    fine = fine && roll_stage_flush(*job, err) && roll_stage_judge(*job, err) &&
-           roll_job_run(*job, listener, outcome, err);
+    fine = fine && roll_stage_flush(*job, err) && roll_job_prepare(*job, err) &&
+           roll_stage_judge(*job, err) && roll_job_run(*job, listener, outcome, err);
     roll_abort(job);
     return fine;
 }

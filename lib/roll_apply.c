@@ -3,8 +3,8 @@
  *
  * Only rows that really change are written, in address order, and statements with nothing to do are
  * not sent. Order matters: users before their addresses; addresses that stop being primary before
- * those that become it (an index allows a user one); claims after the addresses they are about;
- * users without any address last.
+ * those that become it (an index allows a user one); claims after the addresses they are about.
+ * A user without any address stays as a row: the undo of what took them brings it back.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,42 +19,14 @@ static const char new_users_sql[] =
     " select u.after_user, d.customer_id, coalesce(u.name, '') from roll_diff u"
     " join domain d on d.id = u.domain_id where u.new_user";
 
-#define USER_HISTORY                                                                               \
-    " insert into user_change (changeset_id, user_id, before_live, before_name, after_live,"       \
-    "   after_name) select " CHANGESET ", id, before_live, before_name, after_live, after_name"    \
-    "   from fate on conflict (changeset_id, user_id) do update"                                   \
-    "   set after_live = excluded.after_live, after_name = excluded.after_name"
-
 /* Users known already: other names. */
 static const char rename_sql[] =
-    "with fate as (select u.id, u.live as before_live, u.name as before_name,"
-    "     u.live as after_live, d.name as after_name from roll_diff d"
+    "with fate as (select u.id, u.name as before_name, d.name as after_name from roll_diff d"
     "     join users u on u.id = d.after_user where d.sign in ('+', '~', '=')"
     "     and d.after_kind = 'primary' and not d.new_user and d.name <> u.name),"
-    " done as (update users u set name = f.after_name from fate f where u.id = f.id)" USER_HISTORY;
-
-/*
- * Users that an undo brings back. What is asked of `live` is hidden from the planner, who believes
- * that nobody is dead and would look through the whole difference for each of them.
- */
-static const char revive_sql[] =
-    "with back as materialized (select distinct after_user as id from roll_diff"
-    "     where sign in ('+', '~') and after_user is not null),"
-    " fate as materialized (select u.id, u.live as before_live, u.name as before_name,"
-    "     true as after_live, u.name as after_name from back b join users u on u.id = b.id"
-    "     where case when u.live then 0 else 1 end = 1),"
-    " done as (update users u set live = true from fate f where u.id = f.id)" USER_HISTORY;
-
-/* Users that lost their last address: their primary one left, and no other took its place. */
-static const char die_sql[] =
-    "with gone as materialized (select before_user as id from roll_diff where sign in ('-', '~')"
-    "     and before_kind = 'primary' and before_user is distinct from after_user"
-    "   except select after_user from roll_diff where sign in ('+', '~')"
-    "     and after_kind = 'primary'),"
-    " fate as materialized (select u.id, u.live as before_live, u.name as before_name,"
-    "     false as after_live, u.name as after_name from gone g join users u on u.id = g.id"
-    "     where u.live),"
-    " done as (update users u set live = false from fate f where u.id = f.id)" USER_HISTORY;
+    " done as (update users u set name = f.after_name from fate f where u.id = f.id)"
+    " insert into user_change (changeset_id, user_id, before_name, after_name)"
+    " select " CHANGESET ", id, before_name, after_name from fate";
 
 static const char new_addresses_sql[] =
     "insert into recipient (id, domain_id, local_part, user_id, kind, state, disabled_by_person,"
@@ -91,8 +63,8 @@ static const char rising_sql[] =
 
 static const char claims_gone_sql[] =
     "delete from recipient_source s using roll_diff d where s.recipient_id = d.rid"
-    " and d.sign in ('-', '~') and d.before_claims is distinct from d.after_claims"
-    " and roll_claim(s.source, s.source_id, s.disabled) <> all (coalesce(d.after_claims, '{}'))";
+    " and (d.sign = '-' or d.sign = '~' and d.before_claims <> d.after_claims"
+    "   and roll_claim(s.source, s.source_id, s.disabled) <> all (d.after_claims))";
 static const char claims_come_sql[] =
     "insert into recipient_source (recipient_id, source, source_id, disabled, claimed_by)"
     " select d.rid, split_part(rtrim(c, '!'), ':', 1)::source_kind,"
@@ -235,11 +207,9 @@ static bool apply_loaded(struct roll_job *job, const struct roll_plan *plan, con
 static bool apply_all(struct roll_job *job, const struct roll_plan *plan, const char *changeset,
                       struct err *err)
 {
-    return (job->undo == NULL || say(job, revive_sql, changeset, err)) &&
-           (plan->new_users == 0 || db_exec(job->db, new_users_sql, DB_NO_VALUES, NULL, err)) &&
+    return (plan->new_users == 0 || db_exec(job->db, new_users_sql, DB_NO_VALUES, NULL, err)) &&
            (plan->renamed == 0 || say(job, rename_sql, changeset, err)) &&
            apply_addresses(job, plan, changeset, err) && apply_claims(job, plan, changeset, err) &&
-           (plan->moved == 0 || say(job, die_sql, changeset, err)) &&
            (plan->fresh + plan->touched == 0 || say(job, history_sql, changeset, err)) &&
            apply_loaded(job, plan, changeset, err);
 }

@@ -84,7 +84,9 @@ enum { ROLL_LARGE = 500 }; /* addresses; from here on statistics and memory pay 
 /* roll.c */
 bool roll_job_open(struct roll_job **job, struct db *db, const struct roll_request *request,
                    struct err *err) MUST_CHECK;
-/* Everything after staging; the transaction is committed or must be rolled back by roll_abort. */
+/* Once the list is there, before anything is asked about it. */
+bool roll_job_prepare(struct roll_job *job, struct err *err) MUST_CHECK;
+/* Everything after that; the transaction is committed or must be rolled back by roll_abort. */
 bool roll_job_run(struct roll_job *job, const struct roll_listener *listener,
                   struct roll_outcome *outcome, struct err *err) MUST_CHECK;
 extern const char *const roll_mode_names[]; /* as the database spells them */
@@ -115,7 +117,6 @@ struct roll_plan {
     int64_t added, removed, changed;
     int64_t problems;
     int64_t lost;                     /* users that lose their primary address */
-    int64_t moved;                    /* addresses that leave their user */
     int64_t rising;                   /* addresses, there already, that become primary */
     int64_t fresh;                    /* addresses that need a new row */
     int64_t touched;                  /* addresses that have one */

@@ -14,38 +14,64 @@
 
 /* clang-format off */
 
-/* Parameters of the list's statement. */
+/* Parameters of both statements, of the first, of the second. */
+#define REPLACE   "$3::boolean"
 #define SOURCE    "$1::source_kind"
 #define SOURCE_ID "$2::int"
-#define OWN       "$3::text"    /* this source as a claim reads */
-#define REPLACE   "$4::boolean"
-#define FOLLOW    "$5::boolean"
+#define SCOPE     "$4::int[]"
+#define OWN       "$1::text" /* this source as a claim reads */
+#define FOLLOW    "$2::boolean"
 
-/* What the owner of a row is called; asked only where the list has a name. */
-#define OWNER_NAME "(select u.name from users u where u.id = r.user_id)"
-/* The list beside the roll. */
-#define MEETS                                                                                      \
-    " from roll_list l"                                                                            \
-    " left join recipient r on r.domain_id = l.domain_id and r.local_part = l.local_part"          \
-    " left join recipient_source c on c.recipient_id = r.id and c.source = " SOURCE                \
-    "   and c.source_id = " SOURCE_ID " where l.fault is null"
+/* The list's addresses, beside their own rows only; or, of a list that speaks for domains,
+ * beside all that these have. */
+#define MEET_OWN "left join recipient r"
+#define MEET_ALL "full join (select * from recipient where domain_id = any (" SCOPE ")) r"
+
+/*
+ * Whether the claims to a row are not yet what the list wants. Every address on the roll has a
+ * claim, so that one without any other than this source's plain one has that: a look at the others,
+ * which are few where one source feeds the roll, spares a look at each.
+ */
+#define CLAIM(condition)                                                                           \
+    "exists (select from recipient_source c where c.recipient_id = r.id and " condition ")"
+#define IS_OWN "(c.source, c.source_id) = (" SOURCE ", " SOURCE_ID ")"
+#define CLAIMED                                                                                    \
+    "case when not " CLAIM("(not " IS_OWN " or c.disabled)") " then not l.disabled"                \
+    "   else " CLAIM(IS_OWN " and c.disabled = l.disabled")                                        \
+    "     and not (" REPLACE " and " CLAIM("not " IS_OWN) ") end"
 /* Not yet as the list wants it, as far as the row alone tells. */
 #define IS_NEWS                                                                                    \
-    "(r.kind = l.kind and c.disabled = l.disabled and r.state = case when l.disabled"              \
-    "   or r.disabled_by_person then 'disabled' else 'active' end::recipient_state"                \
-    " and (l.name = '' or l.kind <> 'primary' or " OWNER_NAME " = l.name)"                         \
-    " and (not " REPLACE " or not exists (select from recipient_source o where"                    \
-    "   o.recipient_id = r.id and (o.source, o.source_id) <> (" SOURCE ", " SOURCE_ID ")))"        \
+    "(r.kind = l.kind and r.state = case when l.disabled or r.disabled_by_person"                  \
+    "   then 'disabled' else 'active' end::recipient_state and " CLAIMED                           \
+    " and (l.name = '' or l.kind <> 'primary'"                                                     \
+    "   or (select u.name from users u where u.id = r.user_id) = l.name)"                          \
     " and coalesce(l.known = r.user_id, true)) is not true"
-/* What the roll has for a row of the list now; `here`: it is on the roll. */
+
+/*
+ * What is not as the list wants it, and every address of an entry that has several, which is looked
+ * at whole. `absent`: the list speaks for the domain and does not name the address.
+ */
+#define MET(meet, otherwise)                                                                       \
+    "create temp table roll_met on commit drop as"                                                 \
+    " select l.entry, l.place, l.line, l.kind as listed, l.lone, l.disabled, l.name, l.known,"     \
+    "   coalesce(l.domain_id, r.domain_id) as domain_id,"                                          \
+    "   coalesce(l.local_part, r.local_part) as local_part, r.id as rid,"                          \
+    "   coalesce(r.state <> 'removed', false) as here, r.user_id as owner,"                        \
+    "   case when r.state <> 'removed' then r.kind end as kind,"                                   \
+    "   nullif(r.state, 'removed') as state, case when r.state <> 'removed'"                       \
+    "     then r.disabled_by_person end as person, l.place is null as absent,"                     \
+    "   l.place is not null and (l.lone or " IS_NEWS ") as news"                                   \
+    " from (select * from roll_list where fault is null) l " meet                                  \
+    "   on r.domain_id = l.domain_id and r.local_part = l.local_part"                              \
+    " where case when l.place is null then " otherwise " else not l.lone or " IS_NEWS " end"
+static const char met_own_sql[] = MET(MEET_OWN, "false");
+static const char met_all_sql[] =
+    MET(MEET_ALL, "r.state <> 'removed' and (" REPLACE " or " CLAIM(IS_OWN) ")");
+
+/* What an address that is here has now. */
 #define FACT                                                                                       \
-    "select l.entry, l.place, l.line, l.domain_id, l.local_part, l.kind as listed, l.disabled,"    \
-    " l.name, r.id as rid, coalesce(r.state <> 'removed', false) as here, r.user_id as owner,"     \
-    " case when r.state <> 'removed' then r.kind end as kind,"                                     \
-    " nullif(r.state, 'removed') as state,"                                                        \
-    " case when r.state <> 'removed' then r.disabled_by_person end as person,"                     \
-    " case when r.state <> 'removed' then " ROLL_CLAIMS_OF("r.id") " end as claims,"               \
-    " case when l.name <> '' then " OWNER_NAME " end as owner_name"
+    "select m.*, case when m.here then " ROLL_CLAIMS_OF("m.rid") " end as claims, case when m.name" \
+    " <> '' then (select u.name from users u where u.id = m.owner) end as owner_name from roll_met m"
 
 _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
 /* roll_problem_kind, or null. Movable is what nobody else speaks for. `whole`: its owner's primary
@@ -57,25 +83,26 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
     " when f.owner is not null and not (" whole ") then 1 end"
 /* What the next step needs of a row. */
 #define ROW                                                                                        \
-    "f.line, f.domain_id, f.local_part, f.disabled, f.name, f.rid, f.here, f.owner, f.kind,"       \
+    "f.place, f.line, f.domain_id, f.local_part, f.disabled, f.name, f.rid, f.here, f.owner, f.kind,"       \
     " f.state, f.person, f.claims, f.owner_name, f.problem"
 
 /* Entries of one address each are decided row by row. */
 #define LONE                                                                                       \
     "select " ROW ", f.listed as after_kind, case when f.problem is null and f.listed <> 'group'"  \
-    "   then case when f.kind = 'primary' and f.owner is not null then f.owner"                    \
-    "     else nextval('users_id_seq') end end as after_user,"                                     \
+    "   and f.kind = 'primary' then f.owner end as after_user,"                                    \
     " f.problem is null and f.listed <> 'group'"                                                   \
     "   and (f.kind = 'primary' and f.owner is not null) is not true as new_user"                  \
     " from (select f.*, " PROBLEM("f.kind = 'primary'") " as problem"                              \
-    "   from (" FACT MEETS " and l.lone and " IS_NEWS ") f) f"
+    "   from (" FACT " where m.lone and m.here) f) f"
 
-/* Entries of several addresses are looked at whole as soon as one row is news, or is another
- * user's than the others. */
-#define SEVERAL(which, candidates)                                                                 \
-    "with fact as materialized (" FACT MEETS " and " which " and l.entry in (select l.entry"       \
-        MEETS " and " which " group by l.entry having bool_or(" IS_NEWS ")"                       \
-    "     or min(r.user_id) is distinct from max(r.user_id))),"                                    \
+/*
+ * Entries of several addresses are looked at whole as soon as one row is news, or is another
+ * user's than the others.
+ */
+#define SEVERAL(which, having, candidates)                                                         \
+    "with fact as materialized (" FACT " where " which " and m.entry in (select m.entry"           \
+    "     from roll_met m where " which " group by m.entry having (bool_or(m.news)"                \
+    "       or min(m.owner) is distinct from max(m.owner))" having ")),"                           \
     " candidate as (select entry, owner, min(place) as first, bool_or(kind = 'primary') as whole"  \
     "   from fact where owner is not null and listed <> 'group' group by entry, owner),"           \
     " chosen as (select distinct on (entry) entry, owner from (" candidates ") c"                  \
@@ -88,35 +115,69 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
     "   where problem is null and listed <> 'group' order by entry, (listed = 'primary') desc,"    \
     "     coalesce(kind = 'primary' and owner = chosen, false) desc, place),"                      \
     " who as materialized (select entry, place, coalesce(chosen, nextval('users_id_seq')) as id,"  \
-    "   chosen is null as made from head)"                                                         \
-    " select " ROW ", case when f.listed = 'group' then 'group' when w.place = f.place"            \
+    "   chosen is null as made from head)"
+#define OF_SEVERAL                                                                                 \
+    "select " ROW ", case when f.listed = 'group' then 'group' when w.place = f.place"             \
     "     then 'primary' else 'alias' end::recipient_kind as after_kind,"                          \
     "   case when f.problem is null and f.listed <> 'group' then w.id end as after_user,"          \
     "   f.problem is null and w.place = f.place and w.made as new_user"                            \
     " from settled f left join who w on w.entry = f.entry"
 
-static const char lone_sql[] = LONE;
+/* Nobody has any of its addresses, and its first is not a problem: a new user, as it stands. */
+#define UNBORN "not bool_or(m.here) and bool_or(m.listed = 'primary')"
 static const char several_sql[] =
-    SEVERAL("not l.lone", "select entry, owner, first from candidate where whole");
+    SEVERAL("not m.lone", " and not (" UNBORN ")",
+        "select entry, owner, first from candidate where whole")
+    ", unborn as (select m.entry, nextval('users_id_seq') as id from roll_met m where not m.lone"
+    "   group by m.entry having " UNBORN " order by m.entry)";
 /* Who an entry is known to be goes first, and is nobody else, whatever address the other has now. */
-static const char known_sql[] = SEVERAL("true",
-    "select distinct l.entry, l.known as owner, 0 as first from roll_list l"
-    "   join users u on u.id = l.known and u.live where l.fault is null union all"
+static const char known_sql[] = SEVERAL("not m.absent", "",
+    "select distinct f.entry, f.known as owner, 0 as first from fact f"
+    "   join recipient p on p.user_id = f.known and p.kind = 'primary' union all"
     " select entry, owner, first from candidate c where whole and not exists (select"
     "   from roll_list k where k.known = c.owner and k.entry <> c.entry and k.fault is null)");
 
+/* Addresses that nobody had, of entries without any other: a first list is made of them. */
+#define FRESH(user, from)                                                                          \
+    " union all select '+', null, m.line, nullif(m.name, ''), m.rid, m.listed = 'primary',"        \
+    "   m.domain_id, m.local_part, null, null, null, null, null, " user ", m.listed,"              \
+    "   case when m.disabled then 'disabled' else 'active' end::recipient_state, false, null,"     \
+    "   m.place"                                                                                   \
+    "   from roll_met m " from
+static const char fresh_sql[] = FRESH("null", "where m.lone and not m.here");
+static const char fresh_several_sql[] = FRESH("w.id", "join unborn w on w.entry = m.entry where not m.lone");
+
+/* An address that the list does not name loses its claims: this source's, or all. */
+static const char absent_sql[] =
+    " union all select case when stays then '~' else '-' end::\"char\", null, 0, null, rid, false,"
+    "   domain_id, local_part, owner, kind, state, person, claims, case when stays then owner end,"
+    "   case when stays then kind end, case when not stays then null when state = 'retired'"
+    "     then 'retired' when person or roll_disables(remain) then 'disabled'"
+    "     else 'active' end::recipient_state, case when stays then person end,"
+    "   case when stays then remain end, 0"
+    " from (select a.*, remain <> '{}' as stays from (select a.*, case when " REPLACE " then '{}'"
+    "     else array_remove(array_remove(a.claims, " OWN "), " OWN " || '!') end as remain"
+    "   from (select m.*, " ROLL_CLAIMS_OF("m.rid") " as claims from roll_met m where m.absent) a) a) a";
+
 /*
  * … and, around it, what becomes of each. "offset 0" keeps the planner from writing what is
- * computed once into every place that uses it.
+ * computed once into every place that uses it. Numbers are given last, domain by domain in the order
+ * of the list, so that indexes grow at few places; and what need not be sorted comes last too.
  */
 static const char around_sql[] =
-    "create temp table roll_diff on commit drop as"
-    " select sign, problem, line, nullif(name, '') as name, coalesce(rid, case when sign = '+'"
+    "create temp table roll_diff on commit drop as %s"
+    " select sign, problem, line, name, coalesce(rid, case when sign = '+'"
     "     then nextval('recipient_id_seq') end) as rid, rid is null as fresh,"
     "   coalesce(new_user, false) as new_user, domain_id, local_part,"
-    "   owner as before_user, kind as before_kind, state as before_state,"
-    "   person as before_person, claims as before_claims,"
-    "   after_user, after_kind, after_state, after_person, after_claims"
+    "   before_user, before_kind, before_state, before_person, before_claims,"
+    "   coalesce(after_user, case when new_user then nextval('users_id_seq') end) as after_user,"
+    "   after_kind, after_state, after_person, coalesce(after_claims, case when sign = '+'"
+    "     then array[" OWN " || case when after_state = 'disabled' then '!' else '' end] end)"
+    "     as after_claims"
+    " from (select * from (select sign, problem, line, nullif(name, '') as name, rid, new_user, domain_id,"
+    "   local_part, owner as before_user, kind as before_kind, state as before_state,"
+    "   person as before_person, claims as before_claims, after_user, after_kind, after_state,"
+    "   after_person, after_claims, place"
     " from (select f.*, (case when f.problem is not null then '!' when not f.here then '+'"
     "     when (f.owner, f.kind, f.state, f.claims) is distinct from"
     "       (f.after_user, f.after_kind, f.after_state, f.after_claims) then '~'"
@@ -128,48 +189,38 @@ static const char around_sql[] =
     "     else array(select x collate \"C\" from unnest(f.claims) x where x <> " OWN
     "         and x <> " OWN " || '!' union all select f.claim order by 1) end as after_claims"
     " from (select f.*, " OWN " || case when f.disabled then '!' else '' end as claim"
-    " from (%s%s%s%s order by domain_id, local_part) f) f offset 0) f offset 0) f) f"
-    " where sign <> '='"
-    "   or (name <> '' and after_kind = 'primary' and owner_name <> name)";
-
-/* An address in the scope that the list does not name loses its claims: this source's, or all.
- * $5 the scope. */
-static const char withdraw_sql[] =
-    "insert into roll_diff"
-    " with fact as (select r.*, " ROLL_CLAIMS_OF("r.id") " as claims from recipient r"
-    "     where r.domain_id = any ($5::int[]) and r.state <> 'removed'"
-    "     and (" REPLACE " or exists (select from recipient_source s where s.recipient_id = r.id"
-    "       and s.source = " SOURCE " and s.source_id = " SOURCE_ID "))"
-    "     and not exists (select from roll_list l where l.domain_id = r.domain_id"
-    "       and l.local_part = r.local_part and l.fault is distinct from 0)),"
-    " kept as (select f.*, case when " REPLACE " then '{}' else array_remove(array_remove("
-    "     f.claims, " OWN "), " OWN " || '!') end as left from fact f),"
-    " fate as (select k.*, k.left <> '{}' as stays, case when k.state = 'retired' then 'retired'"
-    "     when k.disabled_by_person or roll_disables(k.left) then 'disabled'"
-    "     else 'active' end::recipient_state as after_state from kept k)"
-    " select case when stays then '~' else '-' end::\"char\", null, 0, null, id, false, false,"
-    "   domain_id, local_part, user_id, kind, state, disabled_by_person, claims,"
-    "   case when stays then user_id end, case when stays then kind end,"
-    "   case when stays then after_state end, case when stays then disabled_by_person end,"
-    "   case when stays then fate.left end from fate";
+    " from (%s) f) f offset 0) f offset 0) f) f"
+    " where sign <> '=' or (name <> '' and after_kind = 'primary' and owner_name <> name)"
+    " %s%s%s) f order by (domain_id::bigint << 32) + place) f";
 
 /* clang-format on */
+
+static bool meet(struct roll_job *job, const char *replace, struct err *err)
+{
+    bool all = job->request->mode != ROLL_ADD;
+    BUF_AUTO scope = {0};
+    int64_t met;
+
+    roll_ids_text(job->scope.count > 0 ? &job->scope : &job->listed, &scope);
+    const char *const values[] = {job->source, job->source_id, replace, scope.at};
+    return db_exec(job->db, all ? met_all_sql : met_own_sql, values, all ? 4 : 3, &met, err) &&
+           (met < ROLL_LARGE ||
+            db_script(job->db, "analyze roll_met (entry, lone, here, absent)", err));
+}
 
 bool roll_list_draft(struct roll_job *job, struct err *err)
 {
     enum roll_mode mode = job->request->mode;
     const char *replace = mode == ROLL_REPLACE ? "t" : "f";
-    const char *follow = mode == ROLL_FOLLOW ? "t" : "f";
-    bool both = job->several && !job->known;
-    STR_AUTO sql = mem_printf(around_sql, job->known ? known_sql : lone_sql,
-                              both ? " union all (" : "", both ? several_sql : "", both ? ")" : "");
-    BUF_AUTO scope = {0};
+    const char *several = job->known ? known_sql : job->several ? several_sql : "";
+    const char *rows = job->known     ? OF_SEVERAL
+                       : job->several ? LONE " union all " OF_SEVERAL
+                                      : LONE;
+    STR_AUTO sql = mem_printf(around_sql, several, rows, job->known ? "" : fresh_sql,
+                              job->several && !job->known ? fresh_several_sql : "",
+                              mode != ROLL_ADD ? absent_sql : "");
 
-    roll_ids_text(job->scope.count > 0 ? &job->scope : &job->listed, &scope);
-    return db_exec(job->db, sql, DB_VALUES(job->source, job->source_id, job->own, replace, follow),
-                   NULL, err) &&
-           (mode == ROLL_ADD ||
-            db_exec(job->db, withdraw_sql,
-                    DB_VALUES(job->source, job->source_id, job->own, replace, scope.at), NULL,
-                    err));
+    return meet(job, replace, err) &&
+           db_exec(job->db, sql, DB_VALUES(job->own, mode == ROLL_FOLLOW ? "t" : "f", replace),
+                   NULL, err);
 }

@@ -81,7 +81,6 @@ static const char summary_sql[] =
     "     count(*) filter (where sign = '-' and before_state = 'active'),"
     "     count(*) filter (where sign in ('-', '~') and before_kind = 'primary' and"
     "       (after_user, after_kind) is distinct from (before_user, before_kind)),"
-    "     count(*) filter (where sign in ('-', '~') and after_user is distinct from before_user),"
     "     count(*) filter (where sign in ('+', '~') and not fresh and after_kind = 'primary' and"
     "       (after_user, after_kind) is distinct from (before_user, before_kind)),"
     "     count(*) filter (where sign = '+' and fresh),"
@@ -99,9 +98,9 @@ void roll_plan_free(struct roll_plan *plan)
 
 static void summarise_row(struct roll_plan *plan, const struct db_result *rows, size_t row)
 {
-    int64_t *const sums[] = {&plan->added,  &plan->removed, &plan->changed,  &plan->problems,
-                             NULL,          NULL,           &plan->lost,     &plan->moved,
-                             &plan->rising, &plan->fresh,   &plan->new_users};
+    int64_t *const sums[] = {
+        &plan->added, &plan->removed, &plan->changed, &plan->problems, NULL,
+        NULL,         &plan->lost,    &plan->rising,  &plan->fresh,    &plan->new_users};
     const int first = COLUMN_STATISTICS;
     struct roll_plan_domain *domain = &plan->domains[row];
 

@@ -70,14 +70,17 @@ static bool lock_changeset(struct db *db, const char *id, const char *wanted, st
 
 /* clang-format off */
 
-/* What the history has, turned round. */
+/*
+ * What the history has, turned round. Claims are put together only for addresses that somebody
+ * touched since: whatever changes a claim marks its address with its changeset.
+ */
 static const char inverse_sql[] =
     "create temp table roll_diff on commit drop as"
     " with fact as (select h.*, r.id as rid, r.user_id, case when r.state <> 'removed' then r.kind"
     "     end as kind, nullif(r.state, 'removed') as state, case when r.state <> 'removed'"
-    "     then r.disabled_by_person end as person, case when r.state <> 'removed'"
-    "     then " ROLL_CLAIMS_OF("r.id") " end as claims"
-    "   from change h left join recipient r on r.domain_id = h.domain_id"
+    "     then r.disabled_by_person end as person, case when r.changed_by = h.changeset_id"
+    "     then h.after_claims when r.state <> 'removed' then " ROLL_CLAIMS_OF("r.id") " end"
+    "     as claims from change h left join recipient r on r.domain_id = h.domain_id"
     "     and r.local_part = h.local_part where h.changeset_id = $1::bigint)"
     " select case when before_state is null then '-' when state is null then '+' else '~'"
     "     end::\"char\" as sign, null::int as problem, 0 as line, null::text as name,"
@@ -91,6 +94,26 @@ static const char inverse_sql[] =
 
 /* clang-format on */
 
+enum { LOOKED_UP_MOST = 50000 }; /* addresses looked up one by one; for more the roll is read */
+
+/* A history that was written a moment ago is longer than the statistics say: nobody shall look up
+ * each address of a long one. */
+static bool invert(struct roll_job *job, struct err *err)
+{
+    DB_RESULT_AUTO counts = NULL;
+    int64_t rows;
+
+    if (!db_query(job->db, &counts,
+                  "select added + removed + changed from changeset where id = $1::bigint",
+                  DB_VALUES(job->undo), err))
+        return false;
+    bool large = db_int(counts, 0, 0) > LOOKED_UP_MOST;
+    return (!large || db_script(job->db, "set local enable_nestloop = off", err)) &&
+           db_exec(job->db, inverse_sql, DB_VALUES(job->undo), &rows, err) &&
+           (!large || db_script(job->db, "set local enable_nestloop = on", err)) &&
+           roll_plan_large(job, rows, err);
+}
+
 /* Names that the changeset gave are taken back with the user's primary address. */
 static const char names_back_sql[] =
     "with back as (select user_id as id, before_name as name from user_change"
@@ -103,7 +126,8 @@ static const char names_back_sql[] =
     "   join recipient r on r.user_id = b.id and r.kind = 'primary'"
     "   where not exists (select from roll_diff d where d.rid = r.id)";
 
-/* Users that would not have exactly one primary address, and those renamed since. */
+/* Users that would not have exactly one primary address, those that are gone with their customer,
+ * and those renamed since. */
 static const char broken_users_sql[] =
     "with met as (select before_user as id from roll_diff where before_user is not null"
     "   union select after_user from roll_diff where after_user is not null),"
@@ -113,6 +137,8 @@ static const char broken_users_sql[] =
     "     where not exists (select from roll_diff d where d.rid = r.id))"
     " select array_agg(id) from (select id from held where id is not null group by id"
     "     having count(*) filter (where kind = 'primary') <> 1"
+    "   union select d.after_user from roll_diff d where d.after_user is not null"
+    "     and not exists (select from users u where u.id = d.after_user)"
     "   union select u.id from user_change h join users u on u.id = h.user_id"
     "     where h.changeset_id = $1::bigint and h.before_name <> h.after_name"
     "       and u.name <> h.after_name) x";
@@ -208,21 +234,18 @@ static bool check_domains(struct roll_job *job, struct err *err)
 
 bool roll_undo_draft(struct roll_job *job, struct err *err)
 {
-    /* a user's liveness is guarded by the lock on its primary address's domain, be it touched or
-     * not */
+    /* a user's liveness is guarded by the lock on its primary address's domain: that of a user of
+     * whom only aliases are touched may be another */
     static const char primaries_sql[] =
-        "select distinct p.domain_id from ((select before_user as id from roll_diff"
-        "   union select after_user from roll_diff)"
-        "   except select before_user from roll_diff where before_kind = 'primary') m"
-        " join recipient p on p.user_id = m.id and p.kind = 'primary' where $1::bigint > 0";
-
-    int64_t rows = 0;
+        "select distinct p.domain_id from (select before_user as id from roll_diff"
+        "     where before_kind = 'alias' union select after_user from roll_diff"
+        "     where after_kind = 'alias') m join recipient p on p.user_id = m.id"
+        "   and p.kind = 'primary' where $1::bigint > 0 and not exists (select from roll_diff d"
+        "     where d.before_user = m.id and d.before_kind = 'primary')";
 
     job->names = true;
     return lock_changeset(job->db, job->undo, "applied", err) && check_kind(job, err) &&
-           db_exec(job->db, inverse_sql, DB_VALUES(job->undo), &rows, err) &&
-           roll_plan_large(job, rows, err) &&
-           db_exec(job->db, names_back_sql, DB_VALUES(job->undo), NULL, err) &&
+           invert(job, err) && db_exec(job->db, names_back_sql, DB_VALUES(job->undo), NULL, err) &&
            check_domains(job, err) && check_later(job, err) &&
            fill_ids(job, primaries_sql, job->undo, &job->extra, err);
 }
@@ -262,7 +285,7 @@ bool roll_undo(struct db *db, int64_t id, const struct roll_request *request,
     bool fine =
         fill_ids(job, "select distinct domain_id from change where changeset_id = $1::bigint", text,
                  &job->extra, err) &&
-        roll_job_run(job, listener, outcome, err);
+        roll_job_prepare(job, err) && roll_job_run(job, listener, outcome, err);
     roll_abort(&job);
     return fine;
 }
@@ -358,7 +381,7 @@ bool roll_approve(struct db *db, int64_t id, const struct roll_request *request,
     if (!read_held(db, text, &held, err) || !roll_job_open(&job, db, &held, err))
         return false;
     job->held = text;
-    bool fine = restage(job, err);
+    bool fine = restage(job, err) && roll_job_prepare(job, err);
     for (size_t i = 0; i < job->listed.count; i++)
         roll_ids_add(&job->extra, job->listed.at[i]);
     for (size_t i = 0; i < job->scope.count; i++)

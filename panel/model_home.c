@@ -7,18 +7,17 @@
 /* Counting stops where a figure says enough: an overview is asked for often. */
 #define CAPPED(from) "(select count(*) from (select from " from " limit 100001) x)"
 
+/* clang-format off */
 static const char figures_sql[] =
     "select (select count(*) from domain where state = 'active') as n_domains,"
     " (select count(*) from customer) as n_customers,"
-    " " CAPPED(
-        "users where live") " as n_users,"
-                            " (select count(*) from changeset where state = 'held') as n_held,"
-                            " (select count(*) from domain where state = 'active' and loaded_at is "
-                            "null"
-                            "   and alias_of is null and relay_check = 'panel') as n_incomplete,"
-                            " (select count(*) from changeset where created_at > now() - interval "
-                            "'1 day'"
-                            "   and mode <> 'evidence' and state = 'applied') as n_changes";
+    " " CAPPED("recipient where kind = 'primary' and user_id is not null") " as n_users,"
+    " (select count(*) from changeset where state = 'held') as n_held,"
+    " (select count(*) from domain where state = 'active' and loaded_at is null"
+    "   and alias_of is null and relay_check = 'panel') as n_incomplete,"
+    " (select count(*) from changeset where created_at > now() - interval '1 day'"
+    "   and mode <> 'evidence' and state = 'applied') as n_changes";
+/* clang-format on */
 
 static const char sources_sql[] =
     "select source, sum(added) as n_added, sum(removed) as n_removed,"

@@ -272,7 +272,7 @@ create function password_confirm(the_hash bytea) returns bigint
 declare
   whose bigint := token_use(the_hash, 'confirm');
 begin
-  if whose is null or not exists (select from users where id = whose and live) then
+  if whose is null or not exists (select from users u where u.id = whose and u.live) then
     return null;
   end if;
   insert into user_password as p (user_id, confirmed_at) values (whose, now())
@@ -284,7 +284,7 @@ end $$;
 create function password_keep(whose bigint, new_hash text) returns bigint
   language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-  if not exists (select from users where id = whose and live) then
+  if not exists (select from users u where u.id = whose and u.live) then
     return null;
   end if;
   insert into user_password as p (user_id, confirmed_at, hash, must_change, changed_at)

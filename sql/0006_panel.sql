@@ -254,7 +254,7 @@ create trigger account_locked after update of state, role, customer_id on accoun
 -- ---------------------------------------------------------------- searching
 
 create index recipient_fragment on recipient using gin (local_part gin_trgm_ops) where state <> 'removed';
-create index users_fragment on users using gin (name gin_trgm_ops) where live and name <> '';
+create index users_fragment on users using gin (name gin_trgm_ops) where name <> '';
 
 -- Addresses of a domain with that fragment in them or in their user's name, behind `after`, in order. Shorter
 -- fragments than three characters have no trigram: they are common, and found soon by walking in order.

@@ -187,8 +187,11 @@ int main(void)
     private_pg_start(&pg);
     owner = private_pg_open(&pg);
     works(schema_upgrade(owner, &from, &to, &err), "tables");
-    run("insert into customer (name) values ('A');"
-        "insert into users (customer_id) select id from customer");
+    run("begin; select roll_begin('test'); insert into customer (name) values ('A');"
+        "insert into domain (name, customer_id) select 'a.test', id from customer;"
+        "insert into users (customer_id) select id from customer;"
+        "insert into recipient (domain_id, local_part, user_id, kind)"
+        " select d.id, 'ann', u.id, 'primary' from domain d, users u; commit");
     panel = open_as("rollcall_panel");
     sender = open_as("rollcall_report");
     check_token();
