@@ -44,6 +44,10 @@ bool cmd_user_enable(struct cli *cli, struct err *err);
 
 /* cmd_user_list.c */
 bool cmd_user_show(struct cli *cli, struct err *err);
+
+/* cmd_user_forget.c */
+extern const struct cli_option user_forget_options[];
+bool cmd_user_forget(struct cli *cli, struct err *err);
 bool cmd_user_list(struct cli *cli, struct err *err);
 
 /* cmd_user_import.c, cmd_user_paste.c, cmd_user_export.c */

@@ -223,6 +223,10 @@ const struct command commands[] = {
      "accept disabled users' mail again"},
     {"user show", cmd_user_show, "ADDRESS", 1, 1, NULL, false,
      "show the user who has an address, with all addresses and who put them there"},
+    {"user forget", cmd_user_forget, "ADDRESS…", 1, CLI_MANY, user_forget_options, false,
+     "erase what is known of addresses that are not on the roll any more\n"
+     "Their lines in the history, observations, quarantined messages and mails; and the user,\n"
+     "when all of its addresses are forgotten. Nothing brings it back."},
     {"user list", cmd_user_list, "", 0, 0, user_list_options, false,
      "list users and group addresses\nOn a terminal a page at a time, by $PAGER."},
     {"user import", cmd_user_import, "FILE|-", 1, 1, user_import_options, false,

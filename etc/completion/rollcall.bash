@@ -15,6 +15,7 @@ _rollcall_options() {
         "user add") echo "--alias --name --group --disabled --note --dry-run $wait" ;;
         "user remove") echo "--all-of --note --dry-run $wait" ;;
         "user disable" | "user enable") echo "--note --dry-run $wait" ;;
+        "user forget") echo "--dry-run" ;;
         "user list") echo "--domain --customer --state --source --newer --older --like --sort --limit --csv" ;;
         "user import")
             echo "--format --delimiter --encoding --columns --address-column --alias-column --name-column $lists $wait"
@@ -102,7 +103,7 @@ _rollcall() {
             db) word="init upgrade status purge" ;;
             customer) word="add list show remove" ;;
             domain) word="add set show list remove preflight export" ;;
-            user) word="add remove disable enable show list import paste export" ;;
+            user) word="add remove disable enable show forget list import paste export" ;;
             account) word="add list remove disable enable password reset" ;;
             ldap) word="set show test sync list remove" ;;
             change) word="list show undo approve reject" ;;
