@@ -30,16 +30,22 @@ create table refusal (
   primary key (domain_id, local_part)
 );
 create index refusal_changed_by on refusal (changed_by);
-create index refusal_age on refusal (domain_id, refused_at);
+-- partial, so that without statistics nobody takes it for as good as the key
+create index refusal_age on refusal (domain_id, refused_at) where refused_at is not null;
 
 -- Whoever comes onto the roll is refused no more.
-create function refusal_ends() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+create function refusal_ends() returns trigger language plpgsql security definer set search_path = public, pg_temp
+  set enable_seqscan = off set enable_nestloop = on as $$
 begin
   if exists (select from refusal) then
+    -- a few are looked up by key, many are joined, whatever the statistics say
+    if (select count(*) > 1000 from touched) then
+      perform set_config('enable_seqscan', 'on', true), set_config('enable_nestloop', 'off', true);
+    end if;
     -- dynamic, so that each statement is planned for its own number of rows
     execute 'update refusal f set refused_at = null, changed_by = roll_changeset() from touched t
-             where f.domain_id = t.domain_id and f.local_part = t.local_part and f.refused_at is not null
-               and t.state in (''active'', ''disabled'')';
+             where f.domain_id = t.domain_id and f.local_part = t.local_part
+               and coalesce(f.refused_at, ''-infinity'') > ''-infinity'' and t.state in (''active'', ''disabled'')';
   end if;
   return null;
 end $$;
@@ -126,10 +132,11 @@ begin
   return made;
 end $$;
 
--- Adds counts. The arrays are columns of rows; `yes_at` and `no_at`: when the server last took and refused it.
+-- Adds counts. The arrays are columns of rows; `yes_at` and `no_at`: when the server last took and refused it. Rows are
+-- looked up by key, whatever the statistics say: these tables grow while they are filled.
 create function observe_add(by text, days date[], domains integer[], locals text[], n_accepted integer[],
     n_deliverable integer[], n_refused integer[], n_unknown integer[], n_late integer[], yes_at timestamptz[], no_at timestamptz[])
-  returns void language plpgsql security definer set search_path = public, pg_temp as $$
+  returns void language plpgsql security definer set search_path = public, pg_temp set enable_seqscan = off set jit = off as $$
 declare
   changed bigint[];
   changed_yes timestamptz[];
