@@ -347,6 +347,16 @@ static bool is_given(const struct ldap_change *change, const char *name)
     return false;
 }
 
+/* A kept password is for the server that it was given for: who may name another one must know it.
+ */
+static bool check_server_change(const struct work *w, bool kept, struct err *err)
+{
+    if (!w->change->by_customer || !kept || w->change->password != NULL || w->made ||
+        !is_given(w->change, "server"))
+        return true;
+    return err_set(err, ERR_USAGE, "another server: give the password again with it");
+}
+
 static void settings_json(const struct work *w, struct buf *out)
 {
     buf_text(out, "{");
@@ -371,7 +381,8 @@ static bool store_settings(struct work *w, struct err *err)
     bool kept = password != NULL ? password[0] != '\0' : old.has_password;
     bool fine = ldap_settings_fill(&settings, w->merged, w->merged_count, err) &&
                 check_whole(&settings, kept, err) &&
-                (!w->change->by_customer || check_customers(&settings, err));
+                (!w->change->by_customer || check_customers(&settings, err)) &&
+                check_server_change(w, old.has_password, err);
     settings_json(w, &json);
     ldap_settings_free(&settings);
     fine = fine && db_exec(w->db,

@@ -62,7 +62,17 @@ def lmtp():
         yield b"\6" + sent
 
 
-MAKERS = {"lmtp": lmtp, "mime": mime, "addr": addr, "request": request, "list": lists}
+def ldap_entry():
+    presets = [b"ad", b"samba", b"openldap", b"custom"]
+    for line in (DATA / "ldap/entries").read_bytes().splitlines():
+        if line and not line.startswith(b"#"):
+            preset, attributes = line.split(b"\t")[:2]
+            yield (bytes([presets.index(preset.split(b" ")[0]) if preset.split(b" ")[0] in presets else 3])
+                   + b"objectGUID=0123456789abcdef\nentryUUID=0123456789abcdef\n"
+                   + unescape(attributes).replace(b";", b"\n"))
+
+
+MAKERS = {"ldap_entry": ldap_entry, "lmtp": lmtp, "mime": mime, "addr": addr, "request": request, "list": lists}
 
 
 def main(name, directory):
