@@ -69,9 +69,10 @@ def test_contents():
     assert wanted and all(re.search(rf"\|\| PGUSER=rollcall_[a-z]+ {re.escape(command)}", jobs) for command in wanted), (wanted, jobs)
     for path, modes in everything.items():
         assert modes[8] != "w" and modes[5] != "w" and "s" not in modes, f"{path}: {modes}"
-    for command in wanted:  # the guard needs a timer that does the work
+    for command in wanted:  # the guard needs a unit that does the work
         name = "-".join(re.findall(r"[a-z-]+", command.split(">")[0].rpartition("/")[2]))
-        assert (TREE / f"etc/systemd/{name}.timer").exists(), f"{command}: no {name}.timer"
+        units = [TREE / f"etc/systemd/{name}.{kind}" for kind in ("timer", "service")]
+        assert any(unit.exists() and "[Install]" in unit.read_text() for unit in units), f"{command}: no unit {name}"
     conffiles = run("dpkg-deb", "-I", built().deb("rollcall-common"), "conffiles").stdout.split()
     assert conffiles == ["/etc/rollcall/rollcall.conf"], conffiles
     print(f"    {len(programs)} programs, {len(everything)} files in {len(PACKAGES)} packages")
