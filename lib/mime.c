@@ -122,22 +122,23 @@ static void summarise_from(struct span header, struct mime_summary *summary)
 
 /* ---- parts ---- */
 
-/* How often a word stands there, whatever its case; at most `enough`. */
-static size_t occurrences(struct span text, const char *word, size_t enough)
+static bool ends_with(struct span text, const char *word)
 {
-    size_t len = strlen(word), count = 0;
+    size_t len = strlen(word);
 
-    for (size_t i = 0; i + len <= text.len && count < enough; i++)
-        if (str_lower(text.at[i]) == word[0] && g_ascii_strncasecmp(text.at + i, word, len) == 0)
-            count++;
-    return count;
+    return text.len >= len && g_ascii_strncasecmp(text.at + text.len - len, word, len) == 0;
 }
 
+/* Whether it names so many multiparts and messages that they may lie deep in one another. */
 static bool is_too_deep(struct span message)
 {
-    return occurrences(message, "multipart/", MULTIPARTS_MOST) +
-               occurrences(message, "message/", MULTIPARTS_MOST) >=
-           MULTIPARTS_MOST;
+    size_t count = 0;
+    struct span before;
+
+    while (count < MULTIPARTS_MOST && message.len > 0 && span_next(&message, '/', &before))
+        count +=
+            message.at != NULL && (ends_with(before, "multipart") || ends_with(before, "message"));
+    return count >= MULTIPARTS_MOST;
 }
 
 /* True when both are there. */

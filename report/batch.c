@@ -13,6 +13,7 @@ struct entry {
     enum batch_outcome outcome;
     struct err err;
     bool taken, done;
+    pthread_cond_t changed; /* its own: a finished batch wakes nobody else */
     struct entry *next;
 };
 
@@ -20,7 +21,6 @@ struct batch {
     struct pool *pool;
     const char *sql;
     pthread_mutex_t lock;
-    pthread_cond_t changed;
     size_t leaders, leaders_most;
     struct entry *first, **last; /* that wait, in their order */
 };
@@ -34,7 +34,6 @@ struct batch *batch_open(struct pool *pool, const char *sql, size_t leaders)
     b->leaders_most = leaders;
     b->last = &b->first;
     pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->changed, NULL);
     return b;
 }
 
@@ -42,7 +41,6 @@ void batch_close(struct batch **batch)
 {
     if (*batch == NULL)
         return;
-    pthread_cond_destroy(&(*batch)->changed);
     pthread_mutex_destroy(&(*batch)->lock);
     free(*batch);
     *batch = NULL;
@@ -155,9 +153,12 @@ static void lead(struct batch *b)
     run(b, entries, count);
     pthread_mutex_lock(&b->lock);
     b->leaders--;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         entries[i]->done = true;
-    pthread_cond_broadcast(&b->changed);
+        pthread_cond_signal(&entries[i]->changed);
+    }
+    if (b->first != NULL) /* who leads next */
+        pthread_cond_signal(&b->first->changed);
 }
 
 enum batch_outcome batch_run(struct batch *batch, const char *const *values, size_t count,
@@ -165,6 +166,7 @@ enum batch_outcome batch_run(struct batch *batch, const char *const *values, siz
 {
     struct entry mine = {.values = values, .count = count, .word = word};
 
+    pthread_cond_init(&mine.changed, NULL);
     pthread_mutex_lock(&batch->lock);
     *batch->last = &mine;
     batch->last = &mine.next;
@@ -172,9 +174,10 @@ enum batch_outcome batch_run(struct batch *batch, const char *const *values, siz
         if (!mine.taken && batch->leaders < batch->leaders_most)
             lead(batch);
         else
-            pthread_cond_wait(&batch->changed, &batch->lock);
+            pthread_cond_wait(&mine.changed, &batch->lock);
     }
     pthread_mutex_unlock(&batch->lock);
+    pthread_cond_destroy(&mine.changed);
     *err = mine.err;
     return mine.outcome;
 }
