@@ -222,28 +222,15 @@ create function quarantine_add(a_gateway text, a_file text, a_received_at timest
 declare
   there quarantine_message;
   number bigint;
-  asked record;
-  found_user bigint;
-  found_local text;
-  rule record;
-  added bigint;
   fresh boolean := true;
 begin
-  if not exists (select from domain d where d.id = any (domains) and d.customer_id is not null and d.state = 'active') then
-    return 'nobody';
-  end if;
   if a_queue_id <> '' then
     select * into there from quarantine_message m where m.gateway = a_gateway and m.queue_id = a_queue_id
       and m.digest = a_digest and m.queue_id <> '' for update;
+    number := there.id;
     fresh := not found or there.file = a_file or there.dropped_at is not null or there.lost_at is not null;
   end if;
-  if there.id is not null then
-    number := there.id;
-    if fresh then
-      update quarantine_message m set file = a_file, dropped_at = null, lost_at = null, headers = a_headers,
-        preview = a_preview, preview_html = a_preview_html where m.id = number;
-    end if;
-  else
+  if number is null then
     insert into quarantine_message (gateway, file, received_at, queue_id, client_address, client_name, helo, sender,
         smtputf8, size, digest, category, reason, score, from_text, from_address, subject, message_id, headers, preview,
         preview_html)
@@ -252,33 +239,38 @@ begin
         a_preview, a_preview_html)
       on conflict (gateway, file) do update set lost_at = null
       returning id into number;
+  elsif fresh then
+    update quarantine_message m set file = a_file, dropped_at = null, lost_at = null, headers = a_headers,
+      preview = a_preview, preview_html = a_preview_html where m.id = number;
   end if;
 
-  for asked in
-    select a, d, l, b from unnest(addresses, domains, locals, bases) t (a, d, l, b)
-  loop
-    select r.user_id, r.local_part into found_user, found_local from recipient r
-      where r.domain_id = asked.d and r.local_part in (asked.l, asked.b) and r.state in ('active', 'disabled')
-      order by r.local_part = asked.l desc limit 1;
-    -- the user's rule before the domain's, in each the narrowest
-    select s.action, case when s.user_id is not null then 'user' else 'domain' end as scope into rule
-      from sender_rule s
-      where s.pattern = any (patterns) and (s.user_id = found_user or s.domain_id = asked.d)
-      order by s.user_id is null, array_position(patterns, s.pattern) limit 1;
+  -- For each recipient: who that is, and the rule that decides (the user's before the domain's, in each the narrowest).
+  -- An allowed one's release is asked for at once.
+  with added as (
     insert into quarantine_recipient (message_id, customer_id, domain_id, user_id, address, local_part, category,
         received_at, listed, state)
-      select number, d.customer_id, asked.d, found_user, asked.a, coalesce(found_local, asked.l), a_category,
+      select number, d.customer_id, d.id, who.user_id, asked.a, coalesce(who.local_part, asked.l), a_category,
         a_received_at, case when rule.action = 'block' then rule.scope end,
         case when rule.action = 'allow' and a_category <> 'virus' then 'allowed'::quarantine_state else 'held' end
-      from domain d where d.id = asked.d and d.customer_id is not null and d.state = 'active'
+      from unnest(addresses, domains, locals, bases) asked (a, d, l, b)
+        join domain d on d.id = asked.d and d.customer_id is not null and d.state = 'active'
+        left join lateral (
+          select r.user_id, r.local_part from recipient r
+            where r.domain_id = asked.d and r.local_part in (asked.l, asked.b) and r.state in ('active', 'disabled')
+            order by r.local_part = asked.l desc limit 1) who on true
+        left join lateral (
+          select s.action, case when s.user_id is not null then 'user' else 'domain' end as scope from sender_rule s
+            where s.pattern = any (patterns) and (s.user_id = who.user_id or s.domain_id = asked.d)
+            order by s.user_id is null, array_position(patterns, s.pattern) limit 1) rule on true
       on conflict (message_id, address) do nothing
-      returning id into added;
-    if added is not null and rule.action = 'allow' and a_category <> 'virus' then
-      insert into quarantine_request (gateway, recipient_id, action, actor)
-        values (a_gateway, added, 'release', 'allow list of the ' || rule.scope);
-    end if;
-    added := null;
-  end loop;
+      returning id, state)
+  insert into quarantine_request (gateway, recipient_id, action, actor)
+    select a_gateway, added.id, 'release', 'allow list' from added where added.state = 'allowed';
+
+  if there.id is null and not exists (select from quarantine_recipient r where r.message_id = number) then
+    delete from quarantine_message m where m.id = number;
+    return 'nobody';
+  end if;
   return case when fresh then 'stored' else 'again' end;
 end $$;
 
