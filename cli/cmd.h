@@ -55,6 +55,13 @@ bool cmd_user_import(struct cli *cli, struct err *err);
 bool cmd_user_paste(struct cli *cli, struct err *err);
 bool cmd_user_export(struct cli *cli, struct err *err);
 
+/* cmd_report.c */
+bool cmd_report_set(struct cli *cli, struct err *err);
+bool cmd_report_show(struct cli *cli, struct err *err);
+bool cmd_report_preview(struct cli *cli, struct err *err);
+bool cmd_report_resend(struct cli *cli, struct err *err);
+bool cmd_user_password_request(struct cli *cli, struct err *err);
+
 /* cmd_change.c */
 bool cmd_change_list(struct cli *cli, struct err *err);
 bool cmd_change_show(struct cli *cli, struct err *err);

@@ -43,20 +43,6 @@ static bool is_kind(const struct record *record, const char *kind)
 
 /* ---- the program ---- */
 
-/* It stands beside this one, else where programs of the system are. */
-static const char *find_program(char path[4096])
-{
-    static const char name[] = "rollcall-ldapsync";
-    ssize_t len = readlink("/proc/self/exe", path, 4000);
-
-    if (len <= 0)
-        return name;
-    path[len] = '\0';
-    char *slash = strrchr(path, '/');
-    snprintf(slash + 1, sizeof name, "%s", name);
-    return access(path, X_OK) == 0 ? path : name;
-}
-
 struct arguments {
     const char *at[ARGUMENTS_MOST];
     size_t count;
@@ -221,7 +207,7 @@ bool cmd_ldap_test(struct cli *cli, struct err *err)
         return cmd_ldap_sign_in(cli, cli_value(cli, "sign-in"), err);
     if (!find_sources(cli, cli->operands[0], &names, &seconds, err))
         return false;
-    add(&arguments, find_program(path));
+    add(&arguments, spawn_beside("rollcall-ldapsync", path));
     add(&arguments, "--look");
     for (char *name = strtok(names.at, "\n"); name != NULL; name = strtok(NULL, "\n")) {
         add(&arguments, "--source");
@@ -284,7 +270,7 @@ bool cmd_ldap_sync(struct cli *cli, struct err *err)
 
     if (cli_flag(cli, "all") == (cli->operand_count > 0))
         return err_set(err, ERR_USAGE, "'ldap sync' takes names of sources, or --all");
-    add(&arguments, find_program(path));
+    add(&arguments, spawn_beside("rollcall-ldapsync", path));
     for (size_t i = 0; i < cli->operand_count; i++)
         if (!find_sources(cli, cli->operands[i], &names, &seconds, err))
             return false;

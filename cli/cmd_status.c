@@ -199,6 +199,30 @@ static bool judge_directories(struct cli *cli, struct buf *todo, struct err *err
     return true;
 }
 
+/* Mails that were given up lately, and those that wait for long. */
+static bool judge_outbox(struct cli *cli, struct buf *todo, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(cli->db, &rows,
+                  "select count(*) filter (where state = 'dead'), count(*) filter (where"
+                  "   state = 'waiting' and made_at < now() - interval '15 minutes'),"
+                  " coalesce((select envelope_to || ': ' || trouble from outbox where trouble <> ''"
+                  "   order by coalesce(done_at, next_at) desc limit 1), '')"
+                  " from outbox where state = 'waiting'"
+                  "   or state = 'dead' and done_at > now() - interval '1 day'",
+                  DB_NO_VALUES, err))
+        return false;
+    if (db_int(rows, 0, 0) > 0)
+        attention(todo, "%s reports or password mails were given up within a day; the last: %s",
+                  db_text(rows, 0, 0), db_text(rows, 0, 2));
+    if (db_int(rows, 0, 1) > 0)
+        attention(todo, "%s reports or password mails wait for longer than 15 minutes%s%s",
+                  db_text(rows, 0, 1), db_text(rows, 0, 2)[0] != '\0' ? "; the last: " : "",
+                  db_text(rows, 0, 2));
+    return true;
+}
+
 static bool put_head(struct cli *cli, struct err *err)
 {
     static const char *const columns[] = {"database", "primary", "roll_version",
@@ -249,7 +273,8 @@ bool cmd_status(struct cli *cli, struct err *err)
         !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
         !put_head(cli, err) || !put_gateways(cli, &todo, err) || !put_held(cli, &todo, err) ||
         !put_observed(cli, &todo, err) || !judge_logs(cli, &todo, err) ||
-        !judge_directories(cli, &todo, err) || !db_script(cli->db, "commit", err))
+        !judge_directories(cli, &todo, err) || !judge_outbox(cli, &todo, err) ||
+        !db_script(cli->db, "commit", err))
         return false;
     out_section(cli->out, "attention", NULL, OUT_TABLE, cli->json ? json : people);
     for (struct span rest = span_text(todo.at), line;

@@ -136,6 +136,34 @@ static const struct cli_option account_add_options[] = {
     OPTION_PASSWORD_STDIN,
     OPTIONS_END};
 static const struct cli_option account_password_options[] = {OPTION_PASSWORD_STDIN, OPTIONS_END};
+static const struct cli_option report_set_options[] = {
+    {"customer", "NAME", false, "for a customer"},
+    {"domain", "NAME", false, "for a domain"},
+    {"user", "ADDRESS", false, "for one user"},
+    {"enabled", "yes|no", false, "whether users get reports"},
+    {"users-choose", "yes|no", false, "whether users may choose for themselves"},
+    {"days", "DAYS", false, "on which days, like mon,tue,fri; all"},
+    {"hours", "HOURS", false, "at which full hours, like 7,12,17; all"},
+    {"zone", "ZONE", false, "whose hours, like Europe/Berlin"},
+    {"language", "en|de|fr|es", false, "of reports and password mails"},
+    {"categories", "LIST", false, "of spam, bulk, virus, content: what is reported"},
+    {"block-list", "yes|no", false, "whether with what the block lists caught"},
+    {"sender-links", "yes|no", false, "whether with links to allow and block the sender"},
+    {"central-contact", "ADDRESS|none", false, "who gets one report for the whole domain"},
+    {"brand-name", "TEXT", false, "what the reports are called"},
+    {"brand-colour", "#RRGGBB", false, "of their head and links"},
+    {"brand-logo", "URL|none", false, "a picture in their head"},
+    {"brand-footer", "TEXT|none", false, "what stands at their end"},
+    OPTIONS_END};
+static const struct cli_option report_show_options[] = {
+    {"customer", "NAME", false, "of a customer"},
+    {"domain", "NAME", false, "of a domain"},
+    {"user", "ADDRESS", false, "of one user"},
+    OPTIONS_END};
+static const struct cli_option report_preview_options[] = {
+    {"directory", "DIRECTORY", false, "where the files go (here)"}, OPTIONS_END};
+static const struct cli_option report_resend_options[] = {
+    {"since", "TIME", false, "everything that is held since then, like 12h or 3d"}, OPTIONS_END};
 static const struct cli_option status_options[] = {
     {"forget", "GATEWAY", false, "take a gateway that is gone for good off the list"}, OPTIONS_END};
 static const struct cli_option config_options[] = {
@@ -221,6 +249,9 @@ const struct command commands[] = {
      "A user's primary address disables the user with all addresses; an alias only itself."},
     {"user enable", cmd_user_enable, "ADDRESS…", 1, CLI_MANY, user_options, false,
      "accept disabled users' mail again"},
+    {"user password-request", cmd_user_password_request, "ADDRESS", 1, 1, NULL, false,
+     "send a user the mail that leads to a password\nAs if the user had asked for it in the "
+     "panel."},
     {"user show", cmd_user_show, "ADDRESS", 1, 1, NULL, false,
      "show the user who has an address, with all addresses and who put them there"},
     {"user forget", cmd_user_forget, "ADDRESS…", 1, CLI_MANY, user_forget_options, false,
@@ -262,6 +293,15 @@ const struct command commands[] = {
      "The verdict is that of the daemon's own code on the facts in PostgreSQL; then what each\n"
      "gateway answers, given how old its data is. CODE is the word in parentheses at the end of\n"
      "a refusal, like unlisted: told what it means."},
+    {"report set", cmd_report_set, "", 0, 0, report_set_options, false,
+     "choose when reports are sent, and what stands in them\n"
+     "For a customer, a domain or a user; 'default' as a value takes what the next above has."},
+    {"report show", cmd_report_show, "", 0, 0, report_show_options, false,
+     "show what was chosen about reports\nFor a customer, a domain or a user."},
+    {"report preview", cmd_report_preview, "ADDRESS", 1, 1, report_preview_options, false,
+     "write a user's next report to report.html, report.txt and report.eml\nNothing is sent."},
+    {"report resend", cmd_report_resend, "ADDRESS", 1, 1, report_resend_options, false,
+     "send a user's last report again"},
     {"status", cmd_status, "", 0, 0, status_options, false,
      "gateways, how far behind they are, and changes that wait for a decision\n"
      "Exit code 1 when something needs attention."},

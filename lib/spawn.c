@@ -158,3 +158,15 @@ void spawn_output_free(struct spawn_output *output)
     buf_free(&output->out);
     buf_free(&output->errors);
 }
+
+const char *spawn_beside(const char *name, char path[SPAWN_PATH])
+{
+    ssize_t len = readlink("/proc/self/exe", path, SPAWN_PATH - 1);
+
+    if (len <= 0)
+        return name;
+    path[len] = '\0';
+    size_t directory = (size_t)(strrchr(path, '/') + 1 - path);
+    snprintf(path + directory, SPAWN_PATH - directory, "%s", name);
+    return access(path, X_OK) == 0 ? path : name;
+}

@@ -10,7 +10,7 @@
 #include "err.h"
 #include "str.h"
 
-enum { SPAWN_OUTPUT_MAX = 16 << 20, SPAWN_SECONDS = 20 };
+enum { SPAWN_PATH = 4096, SPAWN_OUTPUT_MAX = 16 << 20, SPAWN_SECONDS = 20 };
 
 struct spawn_output {
     struct buf out, errors;
@@ -27,6 +27,8 @@ bool spawn_run(const char *const *argv, struct span input, struct spawn_output *
 /* The same with another limit of time. */
 bool spawn_run_within(const char *const *argv, struct span input, int64_t seconds,
                       struct spawn_output *output, struct err *err) MUST_CHECK;
+/* A program of ours: beside this one, else by its name wherever spawn_run looks. */
+const char *spawn_beside(const char *name, char path[SPAWN_PATH]);
 void spawn_output_free(struct spawn_output *output);
 
 #endif

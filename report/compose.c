@@ -160,8 +160,10 @@ static bool make_all(struct compose *compose, const struct compose_kind *kind, i
 {
     DB_RESULT_AUTO count = NULL;
 
-    if (!find_due(compose, kind, err) ||
-        !db_query(compose->db, &count, "select count(*) from turn", DB_NO_VALUES, err))
+    /* the tables may have grown since anybody looked at them: a batch goes by indexes */
+    if (!db_script(compose->db, "reset enable_seqscan", err) || !find_due(compose, kind, err) ||
+        !db_query(compose->db, &count, "select count(*) from turn", DB_NO_VALUES, err) ||
+        !db_script(compose->db, "set enable_seqscan = off", err))
         return false;
     for (int64_t first = 0; first < db_int(count, 0, 0); first += COMPOSE_BATCH) {
         if (!db_script(compose->db, "begin", err))

@@ -276,12 +276,14 @@ static bool settle(struct work *w, struct err *err)
                    " from unnest($1::bigint[], $2::int[]) s (id, n) where s.id = r.id",
                    DB_VALUES(w->ids.at, w->counts.at), NULL, err) &&
            (none || (db_exec(db,
-                             "update quarantine_recipient set reported_in = null"
-                             " where reported_in = any ($1::bigint[])",
+                             "update quarantine_recipient q set reported_in = null from report_run"
+                             " r where r.id = any ($1::bigint[]) and q.user_id = r.user_id"
+                             " and q.reported_in = r.id",
                              DB_VALUES(w->empty.at), NULL, err) &&
                      db_exec(db,
-                             "update quarantine_recipient set counted_in = null"
-                             " where counted_in = any ($1::bigint[])",
+                             "update quarantine_recipient q set counted_in = null from report_run"
+                             " r where r.id = any ($1::bigint[]) and r.user_id is null"
+                             " and q.domain_id = r.domain_id and q.counted_in = r.id",
                              DB_VALUES(w->empty.at), NULL, err) &&
                      db_exec(db, "delete from report_run where id = any ($1::bigint[])",
                              DB_VALUES(w->empty.at), NULL, err)));

@@ -51,12 +51,10 @@ struct sender {
     "select id, envelope_from, envelope_to, message_id, sealed,"                                   \
     " case when sealed then encode(body, 'hex') else convert_from(body, 'UTF8') end, tries,"       \
     " extract(epoch from now() - made_at)::bigint from outbox"                                     \
-    " where state = 'waiting' and next_at <= now() order by urgent desc, next_at, id"              \
-    " limit 1 for update skip locked"
+    " where id = (select id from outbox where state = 'waiting' and next_at <= now()"              \
+    "   order by urgent desc, next_at, id limit 1 for update skip locked)"
 #define SENT                                                                                       \
-    "with o as (update outbox set state = 'sent', body = null, done_at = now(), trouble = ''"      \
-    "   where id = $1 returning report_id)"                                                        \
-    " update report_run r set sent_at = now() from o where r.id = o.report_id"
+    "update outbox set state = 'sent', body = null, done_at = now(), trouble = '' where id = $1"
 #define LATE                                                                                       \
     "update outbox set tries = tries + 1, trouble = $2,"                                           \
     " next_at = now() + $3::int * interval '1 second' where id = $1"
@@ -194,7 +192,11 @@ static bool connect_database(struct sender *s, struct err *err)
                                         .timeout_us = conf->database_timeout,
                                         .program = "rollcall-report"},
                    err) &&
-           db_script(s->db, "listen rollcall_outbox", err) &&
+           /* planned while the outbox is empty, and used when it is long: by its index */
+           db_script(s->db,
+                     "listen rollcall_outbox; set enable_seqscan = off; set enable_sort = off;"
+                     "set plan_cache_mode = force_generic_plan",
+                     err) &&
            db_prepare(s->db, "claim", CLAIM, err) && db_prepare(s->db, "sent", SENT, err) &&
            db_prepare(s->db, "late", LATE, err) && db_prepare(s->db, "dead", DEAD, err);
 }
@@ -217,9 +219,10 @@ static bool clean_up(struct sender *s, struct err *err)
                    DB_NO_VALUES, NULL, err) &&
            db_exec(s->db,
                    "delete from report_run r where made_at < now() - $1::interval - interval"
-                   " '60 days' and not exists (select from quarantine_recipient where reported_in"
-                   " = r.id) and not exists (select from quarantine_recipient where counted_in ="
-                   " r.id)",
+                   " '60 days' and not exists (select from quarantine_recipient q where"
+                   " q.user_id = r.user_id and q.reported_in = r.id) and not exists (select from"
+                   " quarantine_recipient q where r.user_id is null and q.domain_id = r.domain_id"
+                   " and q.counted_in = r.id)",
                    DB_VALUES(keep), NULL, err);
 }
 

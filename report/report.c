@@ -133,7 +133,7 @@ static void tell_one(const struct program *p, const struct compose_one *one, con
     if (p->json)
         printf("{\"%s\": %" PRId64 "}\n", what, one->listed);
     else
-        printf("%" PRId64 " messages %s\n", one->listed, what);
+        printf("%" PRId64 " message%s %s\n", one->listed, one->listed == 1 ? "" : "s", what);
 }
 
 static bool by_hand(struct program *p, struct compose_one *one,

@@ -109,8 +109,7 @@ create table report_run (
   slot timestamptz not null, -- the time it was due
   again boolean not null default false, -- sent again by hand, or as a try
   listed integer not null check (listed >= 0),
-  made_at timestamptz not null default now(),
-  sent_at timestamptz        -- handed over
+  made_at timestamptz not null default now() -- when it was handed over, its row in the outbox tells
 );
 -- Never the same report twice, whoever makes it.
 create unique index report_run_user on report_run (user_id, slot) where user_id is not null and not again;
@@ -122,8 +121,6 @@ alter table quarantine_recipient add column reported_in bigint, add column count
 create index quarantine_recipient_unreported on quarantine_recipient (user_id, received_at)
   where reported_in is null and user_id is not null;
 create index quarantine_recipient_uncounted on quarantine_recipient (domain_id, received_at) where counted_in is null;
-create index quarantine_recipient_reported on quarantine_recipient (reported_in) where reported_in is not null;
-create index quarantine_recipient_counted on quarantine_recipient (counted_in) where counted_in is not null;
 
 create table outbox (
   id bigint generated always as identity primary key,
@@ -154,10 +151,11 @@ create index outbox_report on outbox (report_id) where report_id is not null;
 create function outbox_gives_up() returns trigger
   language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-  if not (select again from report_run where id = new.report_id) then
-    update quarantine_recipient set reported_in = null where reported_in = new.report_id;
-    update quarantine_recipient set counted_in = null where counted_in = new.report_id;
-  end if;
+  -- by the user or the domain: an index by report would cost every message more than this costs the few
+  update quarantine_recipient q set reported_in = null from report_run r
+    where r.id = new.report_id and not r.again and q.user_id = r.user_id and q.reported_in = r.id;
+  update quarantine_recipient q set counted_in = null from report_run r
+    where r.id = new.report_id and not r.again and r.user_id is null and q.domain_id = r.domain_id and q.counted_in = r.id;
   return null;
 end $$;
 create trigger outbox_gives_up after update of state on outbox for each row

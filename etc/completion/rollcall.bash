@@ -43,6 +43,14 @@ _rollcall_options() {
         "quarantine release") echo "--again" ;;
         "quarantine keep") echo "--category" ;;
         "sender allow" | "sender block" | "sender list" | "sender remove") echo "--user --domain" ;;
+        "report set")
+            echo "--customer --domain --user --enabled --users-choose --days --hours --zone --language
+                --categories --block-list --sender-links --central-contact
+                --brand-name --brand-colour --brand-logo --brand-footer"
+            ;;
+        "report show") echo "--customer --domain --user" ;;
+        "report preview") echo "--directory" ;;
+        "report resend") echo "--since" ;;
         "status") echo "--forget" ;;
         "config") echo "-n -d -h --source --template" ;;
     esac
@@ -64,13 +72,14 @@ _rollcall_values() {
         "ldap set --scope") echo "sub one base" ;;
         "quarantine "*" --category") echo "spam bulk virus content" ;;
         "quarantine list --state") echo "held allowed released deleted all" ;;
+        "report set --language") echo "en de fr es" ;;
         "change list --state") echo "applied held undone rejected" ;;
     esac
 }
 
 _rollcall() {
     local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD - 1]}" first="" command="" i word
-    local families="db customer domain user ldap change account quarantine sender"
+    local families="db customer domain user ldap change account quarantine sender report"
 
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -103,11 +112,12 @@ _rollcall() {
             db) word="init upgrade status purge" ;;
             customer) word="add list show remove" ;;
             domain) word="add set show list remove preflight export" ;;
-            user) word="add remove disable enable show forget list import paste export" ;;
+            user) word="add remove disable enable password-request show forget list import paste export" ;;
             account) word="add list remove disable enable password reset" ;;
             ldap) word="set show test sync list remove" ;;
             change) word="list show undo approve reject" ;;
             quarantine) word="list show release delete keep purge" ;;
+            report) word="set show preview resend" ;;
             sender) word="allow block list remove" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")

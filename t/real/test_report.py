@@ -310,6 +310,37 @@ def test_a_missed_report_is_made_good_and_none_comes_twice():
         assert "no active user" in m.command("resend", "nobody@customer.test", check=65)
 
 
+def test_the_command_line():
+    with Mails(["ann@customer.test"]) as m:
+        where = ("--user", "ann@customer.test")
+        m.rc.cli("report", "set", *where, "--days", "wed,sun", "--hours", "6,18", "--language", "es", "--categories",
+                 "spam,virus", "--block-list", "no")
+        shown = {row["setting"]: row["value"] for row in m.rc.json("report", "show", *where)}
+        assert (shown["days"], shown["hours"], shown["block-list"], shown["categories"], shown["enabled"]) == \
+            ("wed,sun", "6,18", "no", "spam,virus", None), shown
+        m.rc.cli("report", "set", *where, "--days", "all", "--hours", "default")
+        assert m.rc.psql("select days, hours, categories from report_user") == '127|128|{spam,virus}'
+        for wrong in (("--hours", "24"), ("--days", ""), ("--language", "xx"), ("--zone", "../x"), ("--categories", "ham"),
+                      ("--enabled", "perhaps")):
+            assert wrong[0][2:] in m.rc.run("report", "set", *where, *wrong, check=65).stderr, wrong
+        m.rc.run("report", "set", *where, "--brand-name", "x", check=64)
+        m.rc.run("report", "set", "--domain", "nowhere.test", "--days", "all", check=65)
+        m.rc.cli("report", "set", "--customer", "example", "--brand-colour", "#AABBCC", "--central-contact", "none")
+        m.quarantine("ann@customer.test", time.time() - 7200)
+        out = m.rc.cli("report", "preview", "ann@customer.test", "--directory", m.rc.dir)
+        assert "1 message listed" in out and "#aabbcc" in (m.rc.dir / "report.html").read_text()
+        assert "Liberar" in (m.rc.dir / "report.txt").read_text()
+        m.rc.run("report", "preview", "bob@customer.test", check=65)
+        m.rc.run("report", "resend", "ann@customer.test", check=65)
+        m.rc.cli("report", "resend", "ann@customer.test", "--since", "3h")
+        m.rc.cli("user", "password-request", "ann@customer.test")
+        m.command("send")
+        assert [mail["Subject"] for mail in m.arrived("ann@customer.test", 2)]
+        m.rc.psql("insert into outbox (kind, urgent, envelope_from, envelope_to, message_id, state, done_at, trouble) "
+                  "values ('report', false, '', 'ann@customer.test', 'x@example', 'dead', now(), '550 no')")
+        assert "given up within a day; the last: ann@customer.test: 550 no" in m.rc.run("status", check=1).stdout
+
+
 def test_a_server_that_is_away():
     with Mails(["ann@customer.test"]) as m:
         m.quarantine("ann@customer.test", NOON - 10 * 3600)

@@ -79,7 +79,7 @@ for row in help["options"]:
     print((row["command"] or "*") + "\t" + dashes + row["option"])
 ' >"$work/table"
 grep -v $'\t' "$work/table" >"$work/commands"
-sed -n '/^\.Sh COMMANDS/,/^\.Sh FILES/s/^\.Ss \([a-z ]*[a-z]\).*/\1/p' man/rollcall.1 >"$work/commands.man"
+sed -n '/^\.Sh COMMANDS/,/^\.Sh FILES/s/^\.Ss \([a-z -]*[a-z]\).*/\1/p' man/rollcall.1 >"$work/commands.man"
 compare "man/rollcall.1, COMMANDS," "$work/commands" "$work/commands.man"
 
 # The part of rollcall.1 about a command; 'domain add' refers to the settings of 'domain set'.
