@@ -15,12 +15,11 @@ bool ldaprun_record_begin(struct run *run, struct err *err)
 
     if (run->options->look || run->options->dry_run)
         return true;
-    if (!db_exec(
-            run->db,
-            "update ldap_run set ended_at = now(), outcome = 'failed',"
-            "   why = 'ended without a word' where source_id = $1::int and outcome = 'running'",
-            DB_VALUES(run->id), NULL, err) ||
-        !db_query(run->db, &made, "insert into ldap_run (source_id) values ($1::int) returning id",
+    if (!db_query(run->db, &made,
+                  "with lost as (update ldap_run set ended_at = now(), outcome = 'failed',"
+                  "   why = 'ended without a word' where source_id = $1::int"
+                  "   and outcome = 'running')"
+                  " insert into ldap_run (source_id) values ($1::int) returning id",
                   DB_VALUES(run->id), err))
         return false;
     snprintf(run->number, sizeof run->number, "%s", db_text(made, 0, 0));
@@ -96,65 +95,83 @@ static const char agreement_sql[] =
     "   digest = decode($3, 'hex'), version = $4::bigint, entries = $5::bigint,"
     "   failing_since = null, held = null, held_digest = null from old where s.id = old.id";
 
-static bool note_agreement(struct run *run, struct err *err)
-{
-    char entries[24];
-
-    snprintf(entries, sizeof entries, "%" PRId64, run->report.read.entries);
-    return db_exec(run->db, agreement_sql,
-                   DB_VALUES(run->id, run->number, run->digest_hex, run->version, entries), NULL,
-                   err);
-}
-
-static bool begin_evidence(struct run *run, struct err *err)
-{
-    DB_RESULT_AUTO made = NULL;
-
-    return db_query(run->db, &made,
-                    "with made as (insert into changeset (customer_id, mode, source, source_id,"
-                    "   actor, program, note) values ((select customer_id from ldap_source"
-                    "   where id = $1::int), 'evidence', 'ldap', $1::int, $2, $3,"
-                    "   'directory read completely') returning id)"
-                    " select set_config('rollcall.changeset', id::text, true) from made",
-                    DB_VALUES(run->id, run->options->actor, LDAPRUN_PROGRAM), err);
-}
+static const char evidence_sql[] =
+    "with made as (insert into changeset (customer_id, mode, source, source_id, actor, program,"
+    "   note) values ((select customer_id from ldap_source where id = $1::int), 'evidence', 'ldap',"
+    "   $1::int, $2, $3, 'directory read completely') returning id)"
+    " select set_config('rollcall.changeset', id::text, true) from made";
 
 /* ---- the run's own row ---- */
 
-static bool record_end(struct run *run, const char *what, const char *why, struct err *err)
+static const char end_sql[] =
+    "update ldap_run set ended_at = clock_timestamp(), outcome = $2, why = $3, server = $4,"
+    "   pages = $5::int, entries = $6::bigint, users = $7::bigint, groups = $8::bigint,"
+    "   left_out = $9::bigint, added = $10::int, removed = $11::int, changed = $12::int,"
+    "   problems = $13::bigint, changeset_id = nullif($14::bigint, 0) where id = $1::bigint";
+static const char forget_sql[] =
+    "delete from ldap_run where source_id = $1::int and id <= (select id from ldap_run"
+    "   where source_id = $1::int order by id desc offset " RUNS_KEPT " limit 1)";
+
+/* The values of end_sql. */
+struct ending {
+    char numbers[10][24];
+    const char *values[14];
+};
+
+static void ending_make(struct ending *e, const struct run *run, const char *what, const char *why)
 {
     const struct gather_report *r = &run->report;
     const struct roll_outcome *o = &run->outcome;
-    char n[10][24];
     const int64_t values[] = {r->read.pages, r->read.entries, r->users,   r->groups,
                               r->left_out,   o->added,        o->removed, o->changed,
                               o->problems,   o->changeset};
 
-    for (size_t i = 0; i < 10; i++)
-        snprintf(n[i], sizeof n[i], "%" PRId64, values[i]);
-    return db_exec(run->db,
-                   "update ldap_run set ended_at = clock_timestamp(), outcome = $2, why = $3,"
-                   "   server = $4, pages = $5::int, entries = $6::bigint, users = $7::bigint,"
-                   "   groups = $8::bigint, left_out = $9::bigint, added = $10::int,"
-                   "   removed = $11::int, changed = $12::int, problems = $13::bigint,"
-                   "   changeset_id = nullif($14::bigint, 0) where id = $1::bigint",
-                   DB_VALUES(run->number, what, why, r->server, n[0], n[1], n[2], n[3], n[4], n[5],
-                             n[6], n[7], n[8], n[9]),
-                   NULL, err) &&
-           db_exec(run->db,
-                   "delete from ldap_run where source_id = $1::int and id <="
-                   "   (select id from ldap_run where source_id = $1::int order by id desc"
-                   "     offset " RUNS_KEPT " limit 1)",
-                   DB_VALUES(run->id), NULL, err);
+    e->values[0] = run->number;
+    e->values[1] = what;
+    e->values[2] = why;
+    e->values[3] = r->server;
+    for (size_t i = 0; i < 10; i++) {
+        snprintf(e->numbers[i], sizeof e->numbers[i], "%" PRId64, values[i]);
+        e->values[4 + i] = e->numbers[i];
+    }
 }
 
+static bool ignore_row(void *context, size_t statement, const struct db_result *row,
+                       struct err *err)
+{
+    (void)context, (void)statement, (void)row, (void)err;
+    return true;
+}
+
+static bool record_end(struct run *run, const char *what, const char *why, struct err *err)
+{
+    struct ending e;
+    const char *const id[] = {run->id};
+
+    ending_make(&e, run, what, why);
+    const struct db_statement statements[] = {{"begin", NULL, 0, NULL},
+                                              {end_sql, e.values, 14, NULL},
+                                              {forget_sql, id, 1, NULL},
+                                              {"commit", NULL, 0, NULL}};
+    return db_pipeline(run->db, statements, 4, ignore_row, NULL, err);
+}
+
+/* In one round trip, and all or nothing. */
 bool ldaprun_record_agreed(struct run *run, struct err *err)
 {
-    return (db_script(run->db, "begin", err) && note_agreement(run, err) &&
-            begin_evidence(run, err) &&
-            db_exec(run->db, freshen_sql, DB_VALUES(run->id), NULL, err) &&
-            record_end(run, run->what, "", err) && db_script(run->db, "commit", err)) ||
-           db_rollback(run->db);
+    struct ending e;
+    char entries[24];
+    const char *const agreement[] = {run->id, run->number, run->digest_hex, run->version, entries};
+    const char *const evidence[] = {run->id, run->options->actor, LDAPRUN_PROGRAM};
+
+    snprintf(entries, sizeof entries, "%" PRId64, run->report.read.entries);
+    ending_make(&e, run, run->what, "");
+    const struct db_statement statements[] = {
+        {"begin", NULL, 0, NULL},          {agreement_sql, agreement, 5, NULL},
+        {evidence_sql, evidence, 3, NULL}, {freshen_sql, evidence, 1, NULL},
+        {end_sql, e.values, 14, NULL},     {forget_sql, evidence, 1, NULL},
+        {"commit", NULL, 0, NULL}};
+    return db_pipeline(run->db, statements, 7, ignore_row, NULL, err);
 }
 
 /* That an answer waits is told once, not at each run that brings it again. */
