@@ -16,6 +16,7 @@
 
 #include "lib/conf.h"
 #include "lib/daemon.h"
+#include "lib/directory.h"
 #include "lib/log.h"
 #include "lib/schema.h"
 #include "panel/http.h"
@@ -132,6 +133,7 @@ static bool start(struct program *p, struct err *err)
     const struct conf *conf = panel->conf = &p->conf.value;
 
     secret_init();
+    directory_init();
     signal(SIGPIPE, SIG_IGN);
     daemon_raise_files();
     panel->secure = strncmp(conf->panel_url, "http:", 5) != 0;

@@ -69,4 +69,27 @@ bool model_changes(struct db *db, const char *state, const char *before, struct 
                    struct err *err) MUST_CHECK;
 bool model_change(struct db *db, const char *id, struct data *page, struct err *err) MUST_CHECK;
 
+/* ---- model_quarantine.c ---- */
+
+struct model_quarantine {
+    const char *state;    /* "held", "released", "deleted" */
+    const char *category; /* "": any */
+    const char *fragment; /* of subject, sender, address; "": any */
+    const char *before;   /* number of the last message of the page before, or "" */
+};
+bool model_quarantine(struct db *db, const struct model_quarantine *search, struct data *page,
+                      struct err *err) MUST_CHECK;
+bool model_message(struct db *db, const char *id, struct data *page, struct err *err) MUST_CHECK;
+/* `messages` are arrays of PostgreSQL ("{1,2}"); those that may not be seen are left out. */
+bool model_quarantine_ask(struct db *db, const char *messages, const char *what, const char *by,
+                          struct err *err) MUST_CHECK;
+/* Allows or blocks their senders. */
+bool model_trust(struct db *db, const char *messages, const char *action, const char *by,
+                 struct err *err) MUST_CHECK;
+bool model_senders(struct db *db, struct data *page, struct err *err) MUST_CHECK;
+/* Of a user or of a domain; the other is NULL. */
+bool model_sender_add(struct db *db, const char *user, const char *domain, const char *action,
+                      const char *pattern, const char *by, struct err *err) MUST_CHECK;
+bool model_sender_remove(struct db *db, const char *id, struct err *err) MUST_CHECK;
+
 #endif

@@ -74,4 +74,20 @@ PAGE(page_changes);
 PAGE(page_change);
 PAGE(do_change);
 
+/* page_request.c */
+PAGE(page_request);
+PAGE(do_request);
+PAGE(page_confirm);
+PAGE(do_confirm);
+PAGE(page_set_password);
+PAGE(do_set_password);
+
+/* page_quarantine.c */
+PAGE(page_quarantine);
+PAGE(do_quarantine);
+PAGE(page_message);
+PAGE(page_senders);
+PAGE(do_sender_add);
+PAGE(do_sender_remove);
+
 #endif

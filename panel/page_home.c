@@ -9,6 +9,8 @@
 
 bool page_home(struct visit *visit, struct err *err)
 {
+    if (visit_is(visit, ROLE_USER))
+        return visit_go(visit, NULL, "/quarantine");
     if (visit_is(visit, ROLE_OPERATOR) &&
         (!model_chart(visit->db, visit->data, err) ||
          !model_gateways(visit->db, visit->panel->conf, visit->data, err)))

@@ -4,6 +4,7 @@
 
 #include "lib/clock.h"
 #include "lib/password.h"
+#include "lib/password_request.h"
 #include "panel/page.h"
 #include "panel/second.h"
 
@@ -17,7 +18,12 @@ bool page_password(struct visit *visit, struct err *err)
 static bool check_present(struct visit *visit, bool *right, struct err *err)
 {
     DB_RESULT_AUTO row = NULL;
+    bool must_change;
 
+    if (visit_is(visit, ROLE_USER))
+        return password_sign_in(visit->db, visit->session.user,
+                                span_text(form_value(&visit->form, "password")), right,
+                                &must_change, err);
     if (!db_query(visit->db, &row, "select password from panel_account($1)",
                   DB_VALUES(visit->session.login), err))
         return false;
@@ -47,6 +53,10 @@ bool do_password(struct visit *visit, struct err *err)
         data_flag(visit->data, "must_change", visit->session.must_change);
         return visit_show_again(visit, "password", err);
     }
+    if (visit_is(visit, ROLE_USER))
+        return password_change(visit->db, visit->session.user, visit->session.login,
+                               span_text(fresh), err) == PASSWORD_DONE &&
+               visit_go(visit, visit_words(visit, "Your password is changed."), "/");
     session_digest(visit->session.token, digest);
     return password_hash(span_text(fresh), hash, err) &&
            db_query(visit->db, &row, "select panel_set_password($1::bytea, $2)",

@@ -30,6 +30,7 @@ bool page_sign_in(struct visit *visit, struct err *err)
 {
     if (visit->session.role != ROLE_NOBODY && !visit->session.pending)
         return visit_go(visit, NULL, "/");
+    data_text(data_child(visit->data, "form"), "login", form_value(&visit->query, "address"));
     return visit_show(visit, "sign-in", err);
 }
 
@@ -54,6 +55,7 @@ bool do_sign_in(struct visit *visit, struct err *err)
 {
     int wait;
     struct sign_in_options options = {
+        .conf = visit->panel->conf,
         .login = form_value(&visit->form, "login"),
         .password = form_value(&visit->form, "password"),
         .client = visit->client,
@@ -71,7 +73,10 @@ bool do_sign_in(struct visit *visit, struct err *err)
         return visit_show_again(visit, "sign-in", err);
     }
     visit_send_session(visit);
-    return visit_go(visit, NULL, outcome == SIGN_IN_SECOND ? "/sign-in/code" : "/");
+    return visit_go(visit, NULL,
+                    outcome == SIGN_IN_SECOND   ? "/sign-in/code"
+                    : outcome == SIGN_IN_CHANGE ? "/password"
+                                                : "/");
 }
 
 bool page_code(struct visit *visit, struct err *err)

@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/addr.h"
 #include "lib/clock.h"
+#include "lib/ldap_login.h"
 #include "lib/log.h"
 #include "lib/password.h"
+#include "lib/password_request.h"
 #include "lib/secret.h"
 #include "panel/second.h"
 
@@ -250,6 +253,70 @@ static enum sign_in open_session(struct session *session, struct db *db,
     return second ? SIGN_IN_SECOND : SIGN_IN_DONE;
 }
 
+/* Users sign in with one of their addresses, by their own password or their directory's. */
+static bool find_user(struct db *db, const char *login, int64_t *user, struct err *err)
+{
+    DB_RESULT_AUTO row = NULL;
+    struct addr addr;
+    struct err ignored;
+
+    *user = 0;
+    if (strchr(login, '@') == NULL || !addr_parse(span_text(login), true, &addr, &ignored))
+        return true;
+    if (!db_query(db, &row, "select panel_user($1, $2)", DB_VALUES(addr.domain, addr.local), err))
+        return false;
+    *user = db_int(row, 0, 0);
+    return true;
+}
+
+static bool user_fits(struct db *db, const struct sign_in_options *o, int64_t user, bool *right,
+                      bool *must_change, struct err *err)
+{
+    enum ldap_login answer = LDAP_LOGIN_NONE;
+
+    *right = *must_change = false;
+    if (user != 0)
+        answer = ldap_login_check(db, o->conf, user, o->password, err);
+    if (answer == LDAP_LOGIN_UNSURE)
+        log_write(LOG_PANEL_TROUBLE, "directory of %s: %s", o->login, err->text);
+    if (answer != LDAP_LOGIN_NONE) {
+        *right = answer == LDAP_LOGIN_YES;
+        return true;
+    }
+    pthread_once(&hashing_once, make_hashing);
+    while (sem_wait(&hashing) != 0) {
+    }
+    bool fine = password_sign_in(db, user, span_text(o->password), right, must_change, err);
+    sem_post(&hashing);
+    return fine;
+}
+
+static enum sign_in sign_user_in(struct session *session, struct db *db,
+                                 const struct sign_in_options *o, const struct keys *keys,
+                                 struct err *err)
+{
+    DB_RESULT_AUTO row = NULL;
+    char digest[SESSION_DIGEST_TEXT + 1], life[40], number[24];
+    int64_t user;
+    bool right, must_change;
+
+    if (!find_user(db, o->login, &user, err) || !user_fits(db, o, user, &right, &must_change, err))
+        return SIGN_IN_TROUBLE;
+    if (!right)
+        return fail(db, keys, o->login, o->client, err);
+    session_fresh(session);
+    session_digest(session->token, digest);
+    life_text(o->life_us, life);
+    snprintf(number, sizeof number, "%lld", (long long)user);
+    if (!forgive(db, keys, err) ||
+        !db_query(db, &row,
+                  "select panel_user_sign_in($1::bigint, $2::bytea, $3::interval, $4, $5)",
+                  DB_VALUES(number, digest, life, o->client, o->agent), err))
+        return SIGN_IN_TROUBLE;
+    log_write(LOG_SIGN_IN, "%s from %s", o->login, o->client);
+    return must_change ? SIGN_IN_CHANGE : SIGN_IN_DONE;
+}
+
 enum sign_in session_sign_in(struct session *session, struct db *db,
                              const struct sign_in_options *o, int *wait, struct err *err)
 {
@@ -263,9 +330,9 @@ enum sign_in session_sign_in(struct session *session, struct db *db,
         return SIGN_IN_TROUBLE;
     if (*wait > 0)
         return SIGN_IN_WAIT;
-    bool known = db_rows(row) > 0;
-    bool right = fits(o->password, known ? db_text(row, 0, 1) : "");
-    if (!known || !right)
+    if (db_rows(row) == 0)
+        return sign_user_in(session, db, o, &keys, err);
+    if (!fits(o->password, db_text(row, 0, 1)))
         return fail(db, &keys, o->login, o->client, err);
     if (!forgive(db, &keys, err))
         return SIGN_IN_TROUBLE;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/conf.h"
 #include "lib/db.h"
 #include "lib/err.h"
 
@@ -50,11 +51,13 @@ bool session_form_token_is(const struct session *session, const char *given) MUS
 enum sign_in {
     SIGN_IN_DONE,
     SIGN_IN_SECOND, /* a code has to follow */
+    SIGN_IN_CHANGE, /* the password came by mail: another one has to be set */
     SIGN_IN_WRONG,
     SIGN_IN_WAIT, /* too many failures; *wait seconds */
     SIGN_IN_TROUBLE,
 };
 struct sign_in_options {
+    const struct conf *conf;
     const char *login, *password, *client, *agent;
     int64_t life_us;
 };

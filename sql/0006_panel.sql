@@ -164,6 +164,30 @@ begin
   return true;
 end $$;
 
+-- Who has that address (normalised; an alias domain is its target), for signing in; null: nobody.
+create function panel_user(domain text, local text) returns bigint
+  language sql stable security definer set search_path = public, pg_temp as $$
+  select r.user_id from domain d join recipient r on r.domain_id = coalesce(d.alias_of, d.id)
+   where d.name = panel_user.domain and d.state = 'active' and r.local_part = panel_user.local
+     and r.user_id is not null and r.state = 'active'
+$$;
+create function panel_user_sign_in(whose bigint, digest bytea, life interval, client text, agent text) returns void
+  language sql security definer set search_path = public, pg_temp as $$
+  delete from session where ends_at < now();
+  insert into session (digest, user_id, ends_at, client, agent)
+    values (panel_user_sign_in.digest, whose, now() + life, panel_user_sign_in.client, left(panel_user_sign_in.agent, 300));
+$$;
+-- Who has just got another password is signed out everywhere.
+create function panel_user_password_changed() returns trigger
+  language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+  delete from session where user_id = new.user_id
+    and nullif(current_setting('rollcall.user', true), '')::bigint is distinct from new.user_id;
+  return null;
+end $$;
+create trigger panel_user_password_changed after update of hash on user_password for each row
+  when (new.changed_at is distinct from old.changed_at) execute function panel_user_password_changed();
+
 -- The code of that step was right: the session gets a new cookie and is open. False: the step was used before.
 create function panel_second(old bytea, digest bytea, step bigint, life interval) returns boolean
   language plpgsql security definer set search_path = public, pg_temp as $$
@@ -328,6 +352,10 @@ create function panel_customer() returns integer language sql stable as $$
   select nullif(current_setting('rollcall.customer', true), '')::integer
 $$;
 
+create function panel_user_id() returns bigint language sql stable as $$
+  select nullif(current_setting('rollcall.user', true), '')::bigint
+$$;
+
 -- For each table: everybody as before, and the panel only what `which` says.
 do $$
 declare
@@ -342,8 +370,6 @@ begin
       ('account', 'customer_id = (select panel_customer())'),
       ('audit', 'customer_id = (select panel_customer())'),
       ('ldap_source', 'customer_id = (select panel_customer())'),
-      ('report_setting', 'customer_id = (select panel_customer())'),
-      ('report_run', 'customer_id = (select panel_customer())'),
       ('recipient', 'domain_id in (select id from domain)'),
       ('change', 'domain_id in (select id from domain)'),
       ('domain_change', 'domain_id in (select id from domain)'),
@@ -357,6 +383,15 @@ begin
       ('ldap_source_domain', 'exists (select from ldap_source l where l.id = source_id)'),
       ('ldap_run', 'exists (select from ldap_source l where l.id = source_id)'),
       ('ldap_user', 'exists (select from ldap_source l where l.id = source_id)'),
+      ('quarantine_recipient', 'customer_id = (select panel_customer())
+         and ((select panel_user_id()) is null or user_id = (select panel_user_id()))'),
+      ('quarantine_message', 'exists (select from quarantine_recipient q where q.message_id = id)'),
+      ('quarantine_request', 'exists (select from quarantine_recipient q where q.id = recipient_id)'),
+      ('sender_rule', 'case when (select panel_user_id()) is not null then coalesce(user_id = (select panel_user_id()), false)
+         else domain_id in (select id from domain) or exists (select from users u where u.id = user_id) end'),
+      ('report_setting', 'customer_id = (select panel_customer())
+         and ((select panel_user_id()) is null or coalesce(user_id = (select panel_user_id()), false))'),
+      ('report_run', 'customer_id = (select panel_customer())'),
       ('gateway', 'false'),
       ('gateway_hour', 'false')) t (name, which)
   loop

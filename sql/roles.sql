@@ -109,6 +109,11 @@ grant select (id, name, customer_id, by_customer, settings, has_secret, created_
   held_digest, held, entries, failing_since) on ldap_source to rollcall_panel;
 grant insert, update, delete on ldap_source to rollcall_panel;
 grant insert, delete on ldap_source_domain to rollcall_panel;
+grant select on quarantine_message, quarantine_recipient, quarantine_request, sender_rule to rollcall_panel;
+grant update (state, state_at, state_by) on quarantine_recipient to rollcall_panel;
+grant insert, update on quarantine_request to rollcall_panel;
+grant insert, update, delete on sender_rule to rollcall_panel;
+grant execute on function quarantine_drop(bigint[]) to rollcall_panel;
 do $$
 declare
   one regprocedure;
@@ -118,7 +123,8 @@ begin
      where n.nspname = 'public' and p.prosecdef
        and p.proname in ('panel_session', 'panel_account', 'panel_wait', 'panel_failed', 'panel_forgive', 'panel_sign_in',
                          'panel_second', 'panel_recover', 'panel_sign_out', 'panel_sign_out_everywhere',
-                         'panel_set_password', 'panel_set_second', 'panel_set_taste', 'panel_search')
+                         'panel_set_password', 'panel_set_second', 'panel_set_taste', 'panel_search',
+                         'panel_user', 'panel_user_sign_in')
   loop
     execute format('revoke execute on function %s from public', one);
     execute format('grant execute on function %s to rollcall_panel', one);

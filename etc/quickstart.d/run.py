@@ -138,7 +138,7 @@ def show_outage(roll, table):
     table.settle()
 
 
-def show_addresses(roll, gateway, customer):
+def show_addresses(roll, gateway, customer, password):
     state, command = roll.state, f"{os.path.relpath(roll.build)}/bin/rollcall -c {roll.conf}"
     if command.startswith(".."):
         command = f"{roll.build}/bin/rollcall -c {roll.conf}"
@@ -147,6 +147,8 @@ It stays running:
   gateway            127.0.0.1:{gateway.port}, configuration {gateway.etc}, log {gateway.dir}/mail.log
   customer's server  127.0.0.1:{customer.port}, mailboxes {customer.dir}/mail, log {customer.dir}/mail.log
   rollcall-policyd   http://127.0.0.1:{roll.metrics_port}/metrics and /healthz, log {state}/policyd.log
+  control panel      {roll.panel_url}  sign in as admin, password {password}
+                     (to be changed at the first sign-in), log {state}/panel.log
   PostgreSQL         psql '{roll.pg.dsn()}'
 Talk to it:
   {command} explain nobody@clinic.example
@@ -175,13 +177,14 @@ def start(state, build):
     roll.create()
     add_customers(roll, customer)
     roll.start()
+    password = roll.start_panel()
     print(f"ready after {time.monotonic() - begun:.1f} s; sending mail to 127.0.0.1:{gateway.port}\n", flush=True)
     table = Table(gateway, customer)
     show_running(roll, table)
     show_outage(roll, table)
     print("\nWhy was nobody@clinic.example refused? rollcall explain says:")
     print(re.sub(r"^", "  ", roll.cli("explain", "nobody@clinic.example").rstrip(), flags=re.M))
-    show_addresses(roll, gateway, customer)
+    show_addresses(roll, gateway, customer, password)
     print(f"\n{table.sent} lines, {'all as expected' if not table.wrong else f'{table.wrong} NOT as expected'}, "
           f"in {time.monotonic() - begun:.1f} s")
     return 1 if table.wrong else 0

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ import urllib.request
 
 ETC = pathlib.Path(__file__).resolve().parents[1]
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
+DAEMONS = ("rollcall-policyd", "rollcall-panel")
 SERVERS = ("/usr/lib/postgresql/", "/usr/lib/postfix/")
 PLAIN_USER = "nobody"  # owns the replica and the mailboxes: no account is added to this machine
 MARKER = ".rollcall-quickstart"
@@ -88,7 +90,7 @@ def family(state):
             continue
         with contextlib.suppress(OSError):
             program = os.readlink(entry / "exe").removesuffix(" (deleted)")
-            if not program.startswith(SERVERS) and os.path.basename(program) != "rollcall-policyd":
+            if not program.startswith(SERVERS) and os.path.basename(program) not in DAEMONS:
                 continue
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             if is_below(os.readlink(entry / "cwd"), state) or any(is_below(word, state) for word in words):
@@ -96,9 +98,9 @@ def family(state):
     return found
 
 
-def stop_policyd(state):
+def stop_daemons(state):
     for pid, program in family(state).items():
-        if program == "rollcall-policyd":
+        if program in DAEMONS:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
@@ -113,7 +115,7 @@ def stop_all(state):
     """Ends everything in order; what does not end in time is killed. Nothing is left, or Trouble."""
     if not family(state):
         return False
-    stop_policyd(state)
+    stop_daemons(state)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(stop_postfix, (state / "gateway/etc", state / "customer/etc")))
     if (state / "postgres/data/postmaster.pid").exists():
@@ -159,7 +161,8 @@ class PostgreSQL:
             conf.write(f"listen_addresses = ''\nunix_socket_directories = '{self.dir}'\n")
         (self.data / "pg_hba.conf").write_text("local all all peer map=quickstart\n")
         (self.data / "pg_ident.conf").write_text(
-            f"quickstart root postgres\nquickstart postgres postgres\nquickstart {PLAIN_USER} rollcall_policyd\n")
+            f"quickstart root postgres\nquickstart postgres postgres\nquickstart {PLAIN_USER} rollcall_policyd\n"
+            f"quickstart {PLAIN_USER} rollcall_panel\n")
         self.start()
         run("createdb", "-h", self.dir, "-U", "postgres", "rollcall")
 
@@ -273,8 +276,8 @@ smtpd_relay_restrictions = reject_unauth_destination
 class Rollcall:
     def __init__(self, state, build, pg, gateway):
         self.state, self.build, self.pg, self.gateway = state, build, pg, gateway
-        self.conf, self.metrics_port = state / "rollcall.conf", port(9564)
-        for program in ("rollcall", "rollcall-policyd"):
+        self.conf, self.metrics_port, self.panel_port = state / "rollcall.conf", port(9564), port(8025)
+        for program in ("rollcall", "rollcall-policyd", "rollcall-panel"):
             if not (build / "bin" / program).exists():
                 raise Trouble(f"{build}/bin/{program} is not there; build first, or leave out --build")
 
@@ -292,8 +295,36 @@ metrics_listen = inet:127.0.0.1:{self.metrics_port}
 replica_directory = {self.state}/replica
 gateway_name = {self.gateway.name}
 postfix_config_directory = {self.gateway.etc}
+panel_listen = inet:127.0.0.1:{self.panel_port}
+panel_url = {self.panel_url}
+panel_user = {PLAIN_USER}
+panel_spool_directory = {self.state}/panel
+panel_metrics_listen =
+secret_key_file = {self.state}/secret.key
 """)
+        (self.state / "secret.key").write_text(secrets.token_hex(32))
+        (self.state / "secret.key").chmod(0o640)
         self.cli("db", "init")
+
+    @property
+    def panel_url(self):
+        return f"http://localhost:{self.panel_port}"
+
+    def start_panel(self):
+        """rollcall-panel in a session of its own, until it shows a page; returns the password of its admin."""
+        with open(self.state / "panel.log", "a") as log:
+            daemon = subprocess.Popen(
+                [self.build / "bin/rollcall-panel", "-c", self.conf, "-o", f"database={self.pg.dsn('rollcall_panel')}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
+
+        def shows():
+            if daemon.poll() is not None:
+                raise Trouble(f"rollcall-panel ended at once:\n{(self.state / 'panel.log').read_text()}")
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.panel_port}/sign-in", timeout=2) as page:
+                return page.status == 200
+
+        eventually(shows, 20, f"rollcall-panel to answer; see {self.state}/panel.log")
+        return re.search(r"password: (\S+)", self.cli("account", "add", "admin", "--operator"))[1]
 
     def cli(self, *args):
         return run(self.build / "bin/rollcall", "-c", self.conf, *args)

@@ -116,11 +116,24 @@ class Browser:
     def click(self, selector):
         self.call("POST", f"/element/{self.css(selector)}/click")
 
+    def _leaves(self, element):
+        """Clicks, and waits for the page that comes."""
+        before = self.css("html")
+        self.call("POST", f"/element/{element}/click")
+
+        def is_another():
+            with contextlib.suppress(AssertionError):
+                return self.css("html") != before and self.run("return document.readyState") == "complete"
+        eventually(is_another, 20, f"another page than {self.url}", every=0.05)
+
+    def follow(self, selector):
+        self._leaves(self.css(selector))
+
     def press(self, words):
-        """The button or link that says so."""
+        """The button or link that says so; it leads to another page."""
         quoted = '"' + words + '"'
-        path = f"//button[normalize-space()={quoted}]|//a[normalize-space()={quoted}]|//summary[normalize-space()={quoted}]"
-        self.call("POST", f"/element/{self.find('xpath', path)}/click")
+        path = f"//button[normalize-space()={quoted}]|//a[normalize-space()={quoted}]"
+        self._leaves(self.find("xpath", path))
 
     def choose(self, field, option):
         path = f"//select[@id='{field}']/option[normalize-space()=\"{option}\"]"

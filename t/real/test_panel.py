@@ -5,6 +5,7 @@ passwords that can be tried for ever, and a panel that does not survive hostile 
 import base64
 import hashlib
 import hmac
+import os
 import re
 import socket
 import struct
@@ -349,6 +350,81 @@ def test_text_stays_text():
         for path, answer in crawl(c).items():
             for evil in EVIL[:2] + EVIL[4:]:
                 assert evil not in answer.text, (path, evil)
+
+
+QUARANTINED = """
+insert into quarantine_message (gateway, file, received_at, sender, size, digest, category, reason, score, from_text,
+    from_address, subject, headers, preview)
+  select 'mx1', '00/' || lpad(to_hex(i), 32, '0'), now() - i * interval '1 minute', 'spam@bad.example', 1000,
+    decode(repeat('00', 32), 'hex'), 'spam', 'GTUBE', 15, 'Spammer <spam@bad.example>', 'spam@bad.example',
+    'Offer ' || i || ' <script>alert(1)</script>', 'Subject: x', 'Buy <b>now</b>' from generate_series(1, 120) i;
+insert into quarantine_recipient (message_id, customer_id, domain_id, user_id, address, local_part, category, received_at)
+  select m.id, d.customer_id, d.id, r.user_id, 'alice@' || d.name, 'alice', 'spam', m.received_at
+    from quarantine_message m join domain d on d.id = 1 + (m.id % 2)
+    join recipient r on r.domain_id = d.id and r.local_part = 'alice';
+"""
+
+
+def test_users():
+    """A user asks for a password, gets one, and minds the own messages; nobody else's."""
+    with Rollcall() as rc, Panel(rc) as panel:
+        fill(rc)
+        rc.psql(QUARANTINED)
+        c = panel.client()
+        assert "alice@clinic.example" in c.get("/request-password?address=alice@clinic.example").text
+        known = c.post("/request-password", address="alice@clinic.example", step="registration").text
+        nobody = c.post("/request-password", address="nobody@clinic.example", step="registration").text
+        assert known.replace("alice", "nobody") == nobody, "it does not tell who exists"
+        assert rc.psql("select count(*) from mail_request where kind = 'confirm'") == "2"
+        assert c.post("/request-password", address="no address", step="password").status == 422
+        user = rc.psql("select user_id from recipient where local_part = 'alice' and domain_id = 1")
+        tokens = {}
+        for purpose in ("confirm", "password"):
+            raw = os.urandom(32)
+            tokens[purpose] = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+            digest = hashlib.blake2b(raw, digest_size=32).hexdigest()
+            rc.psql(f"select token_make('\\x{digest}', '{purpose}', {user}, '1 hour')")
+        for _ in range(2):  # whatever follows links
+            assert c.get(f"/confirm?t={tokens['confirm']}").status == 200
+        assert rc.psql("select count(*) from user_password") == "0", "a GET confirms nothing"
+        assert "confirmed" in c.post("/confirm", t=tokens["confirm"]).text
+        for bad in (tokens["confirm"], "x", "A" * 43):
+            assert c.get(f"/confirm?t={bad}").status == 410
+        c.get(f"/set-password?t={tokens['password']}")
+        assert c.post("/set-password", t=tokens["password"], new_password="short", new_password_again="short").status == 422
+        page = c.post("/set-password", t=tokens["password"], new_password=PASSWORD, new_password_again=PASSWORD)
+        assert "Your password is set" in page.text, page.text
+        assert c.post("/set-password", t=tokens["password"], new_password=PASSWORD, new_password_again=PASSWORD).status == 410
+        assert "do not fit" in c.sign_in("alice@clinic.example", "wrong").text
+        page = c.sign_in("a.smith@clinic.example")  # by an alias
+        assert "Quarantine" in page.text and "Offer" in page.text and "<script>alert" not in page.text
+        assert c.get("/domains").status == 403 and c.get("/customers").status == 403
+        mine = set(re.findall(r'href="/quarantine/(\d+)"', page.text))
+        assert len(mine) >= 50 and "Older" in page.text
+        other = rc.psql(f"select id from quarantine_recipient where user_id <> {user} order by id desc limit 1")
+        assert c.get(f"/quarantine/{other}").status == 404
+        first, second, third = sorted(mine, key=int)[:3]
+        assert "Buy &lt;b&gt;now" in c.get(f"/quarantine/{first}").text
+        c.post("/quarantine", do="release", message=first)
+        c.post("/quarantine", do="block", message=second)
+        c.post("/quarantine", do="delete", message=other)
+        assert rc.psql("select action from quarantine_request") == "release"
+        assert rc.psql(f"select state from quarantine_recipient where id = {second}") == "deleted"
+        assert rc.psql(f"select state from quarantine_recipient where id = {other}") == "held", "somebody else's"
+        assert rc.psql("select user_id, action, pattern from sender_rule") == f"{user}|block|spam@bad.example"
+        c.get("/senders")
+        assert "*.good.example" in c.post("/senders", pattern="*.good.example", action="allow").text
+        assert c.post("/senders", pattern="a b", action="allow").status == 422
+        panel.account("sam", "School")
+        sam = panel.client()
+        sam.sign_in("sam")
+        page = sam.get("/quarantine")
+        assert "alice@school.example" in page.text and "clinic.example" not in page.text
+        assert "good.example" not in sam.get("/senders").text
+        c.get("/password")
+        assert "changed" in c.post("/password", password=PASSWORD, new_password=PASSWORD + "2",
+                                   new_password_again=PASSWORD + "2").text
+        assert "Offer" in panel.client().sign_in("alice@clinic.example", PASSWORD + "2").text
 
 
 def test_outage():
