@@ -2,12 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "panel/change.h"
 #include "panel/model.h"
 #include "panel/page.h"
 #include "panel/view.h"
 
 enum { HELD_SHOWN = 500 };
+static const int64_t DECIDING = 10 * 60 * CLOCK_SECOND; /* a large change takes as long as that */
 
 bool page_changes(struct visit *visit, struct err *err)
 {
@@ -69,6 +71,7 @@ static bool rehearse(struct visit *visit, int64_t id, decide_fn *decide, struct 
 
     request.dry_run = true;
     request.strict = false;
+    db_set_timeout(visit->db, DECIDING);
     if (!decide(visit->db, id, &request, &listener, &outcome, err)) {
         if (err->class != ERR_DATA)
             return false;
@@ -134,6 +137,7 @@ bool do_change(struct visit *visit, struct err *err)
     if (!model_change(visit->db, text, visit->data, err))
         return false;
     request.strict = false;
+    db_set_timeout(visit->db, DECIDING);
     if (decide(visit->db, id, &request, NULL, &outcome, err)) {
         change_tell(visit, &outcome, &note);
         return visit_go(visit, note.at, "/changes/%s", text);

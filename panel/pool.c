@@ -128,6 +128,8 @@ void pool_give(struct pool *pool, struct db **db)
         return;
     if (!db_alive(*db))
         db_close(db);
+    else
+        db_set_timeout(*db, pool->options.timeout_us);
     give_place(pool, *db);
     *db = NULL;
 }
