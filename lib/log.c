@@ -37,7 +37,8 @@ const struct log_event_row log_events[LOG_EVENTS] = {
                            "memory); tried again shortly. Raise LimitNOFILE."},
     [LOG_CLIENTS_FULL] =
         {"clients-full", LEVEL_WARNING,
-         "policy_max_connections is reached; new connections wait until one ends."},
+         "policy_max_connections is reached; new connections wait until one ends. Or "
+         "quarantine_max_connections: Postfix is told to come again."},
     [LOG_DATABASE_LOST] =
         {"database-lost", LEVEL_WARNING,
          "PostgreSQL cannot be reached; answers come from the replica, which ages."},

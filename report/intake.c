@@ -256,8 +256,8 @@ static void refuse(int fd)
 {
     static const char busy[] = "421 4.3.2 Too many sessions, try again\r\n";
 
-    if (send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_write(LOG_CLIENTS_FULL, "quarantine_max_connections is reached");
+    log_write(LOG_CLIENTS_FULL, "quarantine_max_connections is reached: refused with 421");
+    (void)!send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
 }
 
