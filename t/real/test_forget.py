@@ -9,10 +9,12 @@ TRACES = """
 insert into observation (day, domain_id, local_part, accepted) select current_date - 1, id, 'erased.person', 3 from domain
   where name = 'forget.test';
 begin; do $$ begin perform roll_begin('evidence'); end $$;
-insert into refusal (domain_id, local_part, refused_at) select id, 'erased.person', now() from domain where name = 'forget.test';
+insert into refusal (domain_id, local_part, refused_at) select id, 'erased.person', now() from domain
+  where name = 'forget.test';
 commit;
 insert into quarantine_message (gateway, file, received_at, category, size, sender, digest, preview)
-  values ('gateway', '00/' || repeat('0', 32), now(), 'spam', 10, 'spammer@example.net', decode(repeat('00', 32), 'hex'), 'Dear Erased.Person');
+  values ('gateway', '00/' || repeat('0', 32), now(), 'spam', 10, 'spammer@example.net', decode(repeat('00', 32), 'hex'),
+    'Dear Erased.Person');
 insert into quarantine_recipient (message_id, customer_id, domain_id, address, local_part, category, received_at)
   select m.id, d.customer_id, d.id, 'Erased.Person+tag@forget.test', 'erased.person', 'spam', now()
     from quarantine_message m, domain d where d.name = 'forget.test';

@@ -17,7 +17,9 @@ from harness import FULL, TREE, Scratch, main, run, shared, shared_servers
 PACKAGES = ("rollcall-common", "rollcall-gateway", "rollcall-server")
 MIRROR = "http://deb.debian.org/debian"
 TIGHT = {"/etc/rollcall": ("root", "rollcall", 0o750), "/var/lib/rollcall": ("rollcall", "rollcall", 0o750),
-         "/var/lib/rollcall/replica": ("rollcall", "rollcall", 0o750)}
+         "/var/lib/rollcall/replica": ("rollcall", "rollcall", 0o750),
+         "/var/spool/rollcall-panel": ("rollcall", "rollcall", 0o700),
+         "/etc/rollcall/secret.key": ("root", "rollcall", 0o640)}
 
 
 class Build(Scratch):
@@ -66,7 +68,8 @@ def test_contents():
         assert line.startswith(("#", "PATH=")) or "[ -d /run/systemd/system ] || " in line, line
     wanted = {command for path in (TREE / "etc/cron.d").iterdir()
               for command in re.findall(r"^\S+ \S+ \S+ \S+ \S+\s+rollcall\s+(.*)$", path.read_text(), re.M)}
-    assert wanted and all(re.search(rf"\|\| PGUSER=rollcall_[a-z]+ {re.escape(command)}", jobs) for command in wanted), (wanted, jobs)
+    missing = [command for command in wanted if not re.search(rf"\|\| PGUSER=rollcall_[a-z]+ {re.escape(command)}", jobs)]
+    assert wanted and not missing, f"{missing} in no package:\n{jobs}"
     for path, modes in everything.items():
         assert modes[8] != "w" and modes[5] != "w" and "s" not in modes, f"{path}: {modes}"
     for command in wanted:  # the guard needs a unit that does the work
@@ -105,7 +108,8 @@ class CleanRoot:
 
     def install(self, build):
         debs = [shutil.copy(build.deb(package), self.path / "debs") for package in PACKAGES]
-        self("apt-get", "install", "-y", "-q", "--no-install-recommends", *(f"/debs/{pathlib.Path(deb).name}" for deb in debs))
+        self("apt-get", "install", "-y", "-q", "--no-install-recommends",
+             *(f"/debs/{pathlib.Path(deb).name}" for deb in debs))
 
     def owner_and_mode(self, path):
         owner, group, mode = self("stat", "-c", "%U %G %a", path).stdout.split()
@@ -113,8 +117,8 @@ class CleanRoot:
 
     def left(self):
         """Files of Rollcall's that are there."""
-        found = self("find", "/etc", "/usr", "/lib/systemd", "/var/lib", "/run", "-iname", "*rollcall*", "-not", "-path", "/var/lib/dpkg/*",
-                     "-not", "-path", "/var/lib/systemd/*").stdout.split()
+        found = self("find", "/etc", "/usr", "/lib/systemd", "/var/lib", "/run", "-iname", "*rollcall*",
+                     "-not", "-path", "/var/lib/dpkg/*", "-not", "-path", "/var/lib/systemd/*").stdout.split()
         return [path for path in found if stat.S_ISREG((self.path / path[1:]).lstat().st_mode)]
 
 
@@ -137,8 +141,11 @@ def test_install_upgrade_remove_purge():
         assert root.owner_and_mode(path) == wanted, (path, root.owner_and_mode(path))
     assert "rollcall" in root("getent", "passwd", "rollcall").stdout
     root("setpriv", "--reuid=rollcall", "--regid=rollcall", "--clear-groups", "rollcall-policyd", "--check")
-    for program in ("rollcall", "rollcall-policyd", "rollcall-observe", "rollcall-ldapsync"):
+    for program in ("rollcall", "rollcall-policyd", "rollcall-observe", "rollcall-ldapsync", "rollcall-quarantine",
+                    "rollcall-report", "rollcall-panel"):
         root(program, "--help")
+    key = (root.path / "etc/rollcall/secret.key").read_text()
+    assert re.fullmatch("[0-9a-f]{64}\n", key) and key != (root.path / "etc/rollcall/link.key").read_text()
     conf = root.path / "etc/rollcall/rollcall.conf"
     conf.write_text(conf.read_text() + "log_level = warning\n")
     (root.path / "var/lib/rollcall/replica/kept").write_text("x")
@@ -150,11 +157,11 @@ def test_install_upgrade_remove_purge():
     assert "+next" in root("dpkg-query", "-W", "-f", "${Version}", "rollcall-gateway").stdout
     assert "log_level = warning" in conf.read_text(), "the upgrade has overwritten what the administrator wrote"
     assert (root.path / "var/lib/rollcall/replica/kept").exists()
+    assert (root.path / "etc/rollcall/secret.key").read_text() == key, "the upgrade has made another key"
 
     root("apt-get", "remove", "-y", "-q", *PACKAGES)
     assert "log_level = warning" in conf.read_text() and (root.path / "var/lib/rollcall/replica/kept").exists()
     assert not [path for path in root.left() if path.startswith(("/usr/bin", "/usr/sbin", "/lib"))]
-    (root.path / "etc/rollcall/secret.key").write_text("k" * 32)
     root("apt-get", "purge", "-y", "-q", *PACKAGES)
     assert root.left() == [] and not (root.path / "var/lib/rollcall").exists(), root.left()
     assert (root.path / "etc/rollcall/secret.key").exists(), "the database needs it still"
