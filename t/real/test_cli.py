@@ -49,7 +49,7 @@ def test_usage():
     with bare() as rc:
         refused(rc, 64, has="rollcall --help")
         refused(rc, 64, "usr", "add", "x@y", has="did you mean 'user add'?")
-        refused(rc, 64, "user", has="add|remove|disable|enable|show|list|import|paste|export")
+        refused(rc, 64, "user", has="add|remove|disable|enable|password-request|show|forget|list|import|paste|export")
         refused(rc, 64, "user", "add", has="usage: rollcall user add")
         refused(rc, 64, "user", "add", "a@b.test", "--nmae", "x", has="did you mean --name?")
         refused(rc, 64, "user", "add", "a@b.test", "c@b.test", "--name", "x", has="one ADDRESS, not 2")

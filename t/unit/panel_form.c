@@ -137,8 +137,9 @@ static void check_refused(void)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct form form;
         struct file file = {0};
-        is_int(read_form(&form, rows[i].type, span_text(rows[i].body), 7, &file), rows[i].outcome,
-               "%zu: %s", i, form.why);
+        enum form_outcome outcome =
+            read_form(&form, rows[i].type, span_text(rows[i].body), 7, &file);
+        is_int(outcome, rows[i].outcome, "%zu: %s", i, form.why);
         buf_free(&file.name);
         buf_free(&file.bytes);
         form_free(&form);
