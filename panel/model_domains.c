@@ -72,17 +72,25 @@ static const char observed_sql[] =
     " count(distinct local_part) filter (where accepted > 0) as n_addresses,"
     " coalesce(sum(refused), 0)::bigint as n_refused from observation"
     " where domain_id = $1 and day > current_date - 30";
+static const char observation_sql[] =
+    "select since as at_since, coalesce(worked_to::text, '') as worked_to,"
+    " accepts_everything as is_catch_all, held from domain_observation"
+    " where domain_id = $1 and since is not null";
 
 bool model_domain_figures(struct db *db, const char *id, struct data *page, struct err *err)
 {
     DB_RESULT_AUTO figures = NULL;
     DB_RESULT_AUTO observed = NULL;
+    DB_RESULT_AUTO observation = NULL;
 
     if (!db_query(db, &figures, figures_sql, DB_VALUES(id), err) ||
-        !db_query(db, &observed, observed_sql, DB_VALUES(id), err))
+        !db_query(db, &observed, observed_sql, DB_VALUES(id), err) ||
+        !db_query(db, &observation, observation_sql, DB_VALUES(id), err))
         return false;
     view_row(data_child(page, "figures"), figures, 0);
     view_row(data_child(page, "observed"), observed, 0);
+    if (db_rows(observation) > 0)
+        view_row(data_child(page, "observation"), observation, 0);
     return true;
 }
 

@@ -31,15 +31,23 @@ static const char recent_sql[] =
     " from changeset c left join customer k on k.id = c.customer_id"
     " where c.mode <> 'evidence' order by c.id desc limit 8";
 
+/* Domains whose observed users wait, and why: rollcall-observe says it in words. */
+static const char waiting_sql[] =
+    "select d.id, d.name, o.held, count(*) over () as n_all from domain_observation o"
+    " join domain d on d.id = o.domain_id and d.state = 'active'"
+    " where o.since is not null and o.held <> '' order by d.name limit 20";
+
 bool model_overview(struct db *db, struct data *page, struct err *err)
 {
     DB_RESULT_AUTO figures = NULL;
     DB_RESULT_AUTO sources = NULL;
     DB_RESULT_AUTO recent = NULL;
+    DB_RESULT_AUTO waiting = NULL;
 
     if (!db_query(db, &figures, figures_sql, DB_NO_VALUES, err) ||
         !db_query(db, &sources, sources_sql, DB_NO_VALUES, err) ||
-        !db_query(db, &recent, recent_sql, DB_NO_VALUES, err))
+        !db_query(db, &recent, recent_sql, DB_NO_VALUES, err) ||
+        !db_query(db, &waiting, waiting_sql, DB_NO_VALUES, err))
         return false;
     view_row(page, figures, 0);
     data_flag(page, "held", db_int(figures, 0, 3) > 0);
@@ -49,6 +57,9 @@ bool model_overview(struct db *db, struct data *page, struct err *err)
     data_flag(page, "no_domains", db_int(figures, 0, 0) == 0);
     view_rows(page, "sources", sources);
     view_rows(page, "recent", recent);
+    view_rows(page, "waiting", waiting);
+    if (db_rows(waiting) > 0)
+        data_count(page, "n_waiting", db_int(waiting, 0, 3));
     return true;
 }
 

@@ -103,6 +103,33 @@ def test_changes():
         assert rc.psql("select relay_check || coalesce(shadow::text, '') from domain where id = 1") == "smtp"
 
 
+def test_held_observations():
+    """Whose observed users wait is said on the overview and the domain's page, to those whose domain it is."""
+    with Rollcall() as rc, Panel(rc) as panel:
+        fill(rc)
+        panel.account("root")
+        panel.account("clinic", "Clinic")
+        panel.account("school", "School")
+        rc.cli("domain", "set", "clinic.example", "--relay-check", "smtp")
+        who = {name: panel.client() for name in ("root", "clinic", "school")}
+        pages = {name: client.sign_in(name).text for name, client in who.items()}
+        assert not [name for name, page in pages.items() if "held back" in page]
+        page = who["root"].get("/domains/1").text
+        assert "Observed since" in page and "held back" not in page and "accepts everything" not in page, page
+        assert "Observed since" not in who["root"].get("/domains/2").text, "it is not observed"
+        rc.psql("update domain_observation set accepts_everything = true, held = 'held: its server <b>accepts</b> everything'"
+                " where domain_id = 1")
+        for name in ("root", "clinic"):
+            page = who[name].get("/").text
+            assert "of one domain are held back" in page and "its server &lt;b&gt;accepts&lt;/b&gt; everything" in page, page
+            page = who[name].get("/domains/1").text
+            assert "are held back" in page and "accepts&lt;/b&gt;" in page and "addresses that nobody has" in page, page
+        assert "held" not in who["school"].get("/").text
+        assert who["school"].get("/domains/1").status == 404
+        rc.cli("domain", "set", "clinic.example", "--relay-check", "panel", "--loaded")
+        assert "held back" not in who["root"].get("/").text and "held back" not in who["root"].get("/domains/1").text
+
+
 def crawl(client, start="/"):
     """Every page that its links lead to."""
     seen, todo = {}, [start]
