@@ -107,15 +107,23 @@ static bool prepare_spool(const struct conf *conf, struct err *err)
     return true;
 }
 
-/* The key may be for root's eyes. Without one there is no second factor, and nothing to seal. */
-static void load_key(struct panel *panel)
+/* A key may be for root's eyes. Without one the rest of the panel works. */
+static bool load_key(const char *path, uint8_t key[SECRET_KEY], const char *without)
 {
     struct err err;
+    bool fine = secret_key_load(path, false, key, &err);
 
-    panel->has_key = secret_key_load(panel->conf->secret_key_file, false, panel->key, &err);
-    if (!panel->has_key)
-        log_write(LOG_PANEL_TROUBLE,
-                  "%s; second factors and passwords of directories cannot be set", err.text);
+    if (!fine)
+        log_write(LOG_PANEL_TROUBLE, "%s; %s", err.text, without);
+    return fine;
+}
+
+static void load_keys(struct panel *panel)
+{
+    panel->has_key = load_key(panel->conf->secret_key_file, panel->key,
+                              "second factors and passwords of directories cannot be set");
+    panel->has_link_key = load_key(panel->conf->link_key_file, panel->link_key,
+                                   "the links of reports cannot be opened");
 }
 
 static bool become_user(const struct conf *conf, struct err *err)
@@ -137,7 +145,7 @@ static bool start(struct program *p, struct err *err)
     signal(SIGPIPE, SIG_IGN);
     daemon_raise_files();
     panel->secure = strncmp(conf->panel_url, "http:", 5) != 0;
-    load_key(panel);
+    load_keys(panel);
     if (!network_list_parse(span_text(conf->panel_proxies), &panel->proxies, err) ||
         !prepare_spool(conf, err) || !http_prepare(&p->http, panel, err) ||
         !become_user(conf, err) || !views_open(&panel->views, err))
@@ -157,6 +165,7 @@ static void stop(struct program *p)
     pool_free(&p->panel.pool);
     views_free(&p->panel.views);
     secret_forget(p->panel.key, sizeof p->panel.key);
+    secret_forget(p->panel.link_key, sizeof p->panel.link_key);
     conf_free(&p->conf);
 }
 

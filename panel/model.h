@@ -9,6 +9,7 @@
 #include "lib/conf.h"
 #include "lib/db.h"
 #include "lib/err.h"
+#include "lib/link.h"
 #include "panel/data.h"
 
 /* ---- model_home.c ---- */
@@ -91,5 +92,24 @@ bool model_senders(struct db *db, struct data *page, struct err *err) MUST_CHECK
 bool model_sender_add(struct db *db, const char *user, const char *domain, const char *action,
                       const char *pattern, const char *by, struct err *err) MUST_CHECK;
 bool model_sender_remove(struct db *db, const char *id, struct err *err) MUST_CHECK;
+
+/* ---- model_link.c: what a signed link names, for who is signed in to nothing ---- */
+
+/* ERR_DATA: there is no such message, or no such user (any more). `zone`: for users without one. */
+bool model_link_message(struct db *db, const struct link *link, const char *zone, struct data *page,
+                        struct err *err) MUST_CHECK;
+/* A page of what is held for the user; `sign` adds to each what leads to it. */
+typedef void model_link_fn(void *context, int64_t recipient, struct data *message);
+bool model_link_list(struct db *db, const struct link *link, const char *before, const char *zone,
+                     model_link_fn *sign, void *context, struct data *page,
+                     struct err *err) MUST_CHECK;
+/* "" when it is not permitted (any more); else as link_act of sql/0008_link. */
+bool model_link_act(struct db *db, const struct link *link, const char *act, char outcome[16],
+                    struct err *err) MUST_CHECK;
+/* The user's address, and whether reports are on. */
+bool model_link_user(struct db *db, const struct link *link, struct data *page,
+                     struct err *err) MUST_CHECK;
+bool model_link_reports(struct db *db, const struct link *link, bool wanted,
+                        struct err *err) MUST_CHECK;
 
 #endif

@@ -82,6 +82,12 @@ PAGE(do_confirm);
 PAGE(page_set_password);
 PAGE(do_set_password);
 
+/* page_link.c */
+PAGE(page_link);
+PAGE(do_link);
+PAGE(page_unsubscribe);
+PAGE(do_unsubscribe);
+
 /* page_quarantine.c */
 PAGE(page_quarantine);
 PAGE(do_quarantine);

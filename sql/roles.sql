@@ -151,3 +151,6 @@ grant execute on function token_look(bytea, text), token_use(bytea, text), passw
   password_set(bytea, text), password_look(bigint), password_rehash(bigint, text, text),
   password_store(bigint, text) to rollcall_panel;
 grant execute on function mail_ask(text, text, inet, integer, integer) to rollcall_panel, rollcall_admin;
+-- what a report's signed link opens, which the panel has checked
+grant execute on function link_user(bigint), link_message(bigint, bigint, text), link_messages(bigint, bigint, integer, text),
+  link_act(bigint, bigint, text), link_reports(bigint, boolean) to rollcall_panel;

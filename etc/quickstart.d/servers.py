@@ -301,9 +301,11 @@ panel_user = {PLAIN_USER}
 panel_spool_directory = {self.state}/panel
 panel_metrics_listen =
 secret_key_file = {self.state}/secret.key
+link_key_file = {self.state}/link.key
 """)
-        (self.state / "secret.key").write_text(secrets.token_hex(32))
-        (self.state / "secret.key").chmod(0o640)
+        for key in ("secret.key", "link.key"):
+            (self.state / key).write_text(secrets.token_hex(32))
+            (self.state / key).chmod(0o640)
         self.cli("db", "init")
 
     @property

@@ -7,6 +7,7 @@ import contextlib
 import html.parser
 import http.client
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -24,13 +25,16 @@ class Panel:
         self.owner, self.port, self.metrics_port = owner, free_port(), free_port()
         self.spool, self.key, self.log = owner.dir / "panel-spool", owner.dir / "secret.key", owner.dir / "panel.log"
         self.url = f"http://127.0.0.1:{self.port}"
-        self.key.write_text(os.urandom(32).hex())
-        self.key.chmod(0o640)
+        self.link_key = pathlib.Path(settings.get("link_key_file", owner.dir / "link.key"))
+        for key in (self.key, self.link_key):
+            if not key.exists():
+                key.write_text(os.urandom(32).hex())
+                key.chmod(0o640)
         self.settings = {
             "database": f"host={owner.host} dbname={owner.dbname} user=rollcall_panel", "database_timeout": "3s",
             "panel_listen": f"inet:127.0.0.1:{self.port}", "panel_metrics_listen": f"inet:127.0.0.1:{self.metrics_port}",
             "panel_url": self.url, "panel_user": POLICY_USER, "panel_spool_directory": self.spool,
-            "secret_key_file": self.key, **settings}
+            "secret_key_file": self.key, "link_key_file": self.link_key, **settings}
         self.process = None
 
     def __enter__(self):
