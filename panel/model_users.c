@@ -22,26 +22,53 @@
     " replace(" SQL_SOURCES ", e'\\n', ', ') as sources, c.created_at as at_changed"               \
     " from found join recipient r on r.id = found.id join domain d on d.id = r.domain_id"          \
     " left join users u on u.id = r.user_id left join changeset c on c.id = r.changed_by"          \
-    " order by r.local_part"
+    " order by found.place, r.local_part"
 static const char all_sql[] =
-    "with found as materialized (select r.id from recipient r where r.domain_id = $1"
+    "with found as materialized (select r.id, 0 as place from recipient r where r.domain_id = $1"
     " and r.local_part > $2 and r.kind <> 'alias' and r.state <> 'removed'"
     " and ($3 = '' or r.state::text = $3) order by r.local_part limit 51)" ROWS;
-static const char search_sql[] =
-    "with found as materialized (select s.id from panel_search($1::int, $3, $2, 51) s)" ROWS;
+static const char search_sql[] = "select id, local_part from panel_search($1::int, $3, $2, 51)";
+static const char found_sql[] = 
+    "with found as (select * from unnest($1::bigint[]) with ordinality f (id, place))" ROWS;
 /* clang-format on */
+
+/* A page of the search. Where it has not got to the end for lack of time, the next one goes on. */
+static bool search_users(struct db *db, const struct model_search *search, struct data *page,
+                         struct err *err)
+{
+    DB_RESULT_AUTO found = NULL;
+    DB_RESULT_AUTO rows = NULL;
+    BUF_AUTO ids = {0};
+    size_t count;
+
+    if (!db_query(db, &found, search_sql,
+                  DB_VALUES(search->domain, search->after, search->fragment), err))
+        return false;
+    count = db_rows(found);
+    buf_text(&ids, "{");
+    for (size_t i = 0; i < count && i < MODEL_PAGE && !db_null(found, i, 0); i++)
+        buf_printf(&ids, "%s%s", i > 0 ? "," : "", db_text(found, i, 0));
+    buf_text(&ids, "}");
+    if (count > 0 && db_null(found, count - 1, 0)) {
+        data_span(page, "next", db_span(found, count - 1, 1));
+        data_flag(page, "unfinished", true);
+        data_flag(page, "go_on", count == 1);
+    } else if (count > MODEL_PAGE)
+        data_span(page, "next", db_span(found, MODEL_PAGE - 1, 1));
+    if (!db_query(db, &rows, found_sql, DB_VALUES(ids.at), err))
+        return false;
+    view_rows(page, "users", rows);
+    return true;
+}
 
 bool model_users(struct db *db, const struct model_search *search, struct data *page,
                  struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
-    bool fine = search->fragment[0] != '\0'
-                    ? db_query(db, &rows, search_sql,
-                               DB_VALUES(search->domain, search->after, search->fragment), err)
-                    : db_query(db, &rows, all_sql,
-                               DB_VALUES(search->domain, search->after, search->state), err);
 
-    if (!fine)
+    if (search->fragment[0] != '\0')
+        return search_users(db, search, page, err);
+    if (!db_query(db, &rows, all_sql, DB_VALUES(search->domain, search->after, search->state), err))
         return false;
     view_rows(page, "users", rows);
     if (db_rows(rows) > MODEL_PAGE)
