@@ -41,7 +41,8 @@ const struct log_event_row log_events[LOG_EVENTS] = {
          "quarantine_max_connections: Postfix is told to come again."},
     [LOG_DATABASE_LOST] =
         {"database-lost", LEVEL_WARNING,
-         "PostgreSQL cannot be reached; answers come from the replica, which ages."},
+         "PostgreSQL cannot be reached; rollcall-policyd answers from the replica, which ages, "
+         "the quarantine and the panel ask their clients to come again."},
     [LOG_DATABASE_BACK] = {"database-back", LEVEL_INFO, "PostgreSQL can be reached again."},
     [LOG_FOLLOW_FAILED] =
         {"follow-failed", LEVEL_ERROR,

@@ -151,9 +151,10 @@ static bool start(struct program *p, struct err *err)
         !become_user(conf, err) || !views_open(&panel->views, err))
         return false;
     panel->pool =
-        pool_new(&(struct pool_options){.conninfo = conf->database,
-                                        .timeout_us = conf->database_timeout,
-                                        .most = (size_t)conf->panel_database_connections});
+        pool_open(&(struct pool_options){.conninfo = conf->database,
+                                         .program = "rollcall-panel",
+                                         .timeout_us = conf->database_timeout,
+                                         .most = (size_t)conf->panel_database_connections});
     panel->jobs = jobs_new(panel);
     return http_serve(p->http, err);
 }
@@ -162,7 +163,7 @@ static void stop(struct program *p)
 {
     http_close(&p->http);
     jobs_free(&p->panel.jobs);
-    pool_free(&p->panel.pool);
+    pool_close(&p->panel.pool);
     views_free(&p->panel.views);
     secret_forget(p->panel.key, sizeof p->panel.key);
     secret_forget(p->panel.link_key, sizeof p->panel.link_key);

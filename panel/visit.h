@@ -16,11 +16,11 @@
 #include "lib/db.h"
 #include "lib/err.h"
 #include "lib/network.h"
+#include "lib/pool.h"
 #include "lib/secret.h"
 #include "lib/str.h"
 #include "panel/data.h"
 #include "panel/form.h"
-#include "panel/pool.h"
 #include "panel/session.h"
 #include "panel/template.h"
 

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "lib/err.h"
-#include "report/pool.h"
+#include "lib/pool.h"
 
 enum {
     BATCH_WORD = 16, /* room for what the statement returns */

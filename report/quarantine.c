@@ -17,11 +17,11 @@
 #include "lib/daemon.h"
 #include "lib/listen.h"
 #include "lib/log.h"
+#include "lib/pool.h"
 #include "lib/secret.h"
 #include "report/category.h"
 #include "report/errand.h"
 #include "report/intake.h"
-#include "report/pool.h"
 #include "report/record.h"
 #include "report/store.h"
 
@@ -153,11 +153,12 @@ static bool start(struct program *p, struct err *err)
     const char *gateway = daemon_gateway_name(conf);
     size_t connections = (size_t)conf->quarantine_database_connections;
 
-    p->pool = pool_open(&(struct db_options){.conninfo = conf->database,
-                                             .target = DB_PRIMARY,
-                                             .timeout_us = conf->database_timeout,
-                                             .program = "rollcall-quarantine"},
-                        connections, "quarantine_add", record_sql);
+    p->pool = pool_open(&(struct pool_options){.conninfo = conf->database,
+                                               .program = "rollcall-quarantine",
+                                               .timeout_us = conf->database_timeout,
+                                               .most = connections,
+                                               .prepared = "quarantine_add",
+                                               .sql = record_sql});
     p->recorder = recorder_open(&(struct recorder_options){.pool = p->pool,
                                                            .writers = (connections + 1) / 2,
                                                            .store = p->store,

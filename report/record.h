@@ -10,9 +10,9 @@
 
 #include "lib/conf.h"
 #include "lib/db.h"
+#include "lib/pool.h"
 #include "lib/secret.h"
 #include "report/envelope.h"
-#include "report/pool.h"
 #include "report/store.h"
 
 struct recorder;

@@ -1,13 +1,13 @@
 /* pool - see pool.h */
-#include "panel/pool.h"
+#include "pool.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "lib/clock.h"
-#include "lib/log.h"
+#include "clock.h"
+#include "log.h"
 
 struct pool {
     struct pool_options options;
@@ -18,7 +18,7 @@ struct pool {
     bool lost; /* the last attempt to connect failed: told once */
 };
 
-struct pool *pool_new(const struct pool_options *options)
+struct pool *pool_open(const struct pool_options *options)
 {
     struct pool *pool = mem_zero(1, sizeof *pool);
     pthread_condattr_t clock;
@@ -33,7 +33,7 @@ struct pool *pool_new(const struct pool_options *options)
     return pool;
 }
 
-void pool_free(struct pool **pool)
+void pool_close(struct pool **pool)
 {
     struct pool *p = *pool;
 
@@ -46,6 +46,11 @@ void pool_free(struct pool **pool)
     free(p->idle);
     free(p);
     *pool = NULL;
+}
+
+const char *pool_prepared(const struct pool *pool)
+{
+    return pool->options.prepared;
 }
 
 /* Waits for a place; true with *db set to an idle connection, or to NULL when one is to be made. */
@@ -96,13 +101,19 @@ static void tell(struct pool *pool, bool lost, const char *why)
 
 bool pool_extra(const struct pool *pool, struct db **db, struct err *err)
 {
-    return db_open(db,
-                   &(struct db_options){.conninfo = pool->options.conninfo,
-                                        .target = DB_PRIMARY,
-                                        .timeout_us = pool->options.timeout_us,
-                                        .program = "rollcall-panel",
-                                        .interrupt = -1},
-                   err);
+    const struct pool_options *o = &pool->options;
+    const struct db_options options = {.conninfo = o->conninfo,
+                                       .target = DB_PRIMARY,
+                                       .timeout_us = o->timeout_us,
+                                       .program = o->program,
+                                       .interrupt = -1};
+
+    if (!db_open(db, &options, err))
+        return false;
+    if (o->prepared == NULL || db_prepare(*db, o->prepared, o->sql, err))
+        return true;
+    db_close(db);
+    return false;
 }
 
 bool pool_take(struct pool *pool, struct db **db, struct err *err)
