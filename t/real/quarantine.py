@@ -133,3 +133,23 @@ class Rspamd(Scratch):
 
     def __enter__(self):
         return self.start()
+
+
+@contextlib.contextmanager
+def filtering_gateway(domain, customer, filter, q):
+    """A Postfix that asks the filter, and gives what it caught to the quarantine."""
+    gateway = Postfix("gateway", f"""\
+relay_domains = {domain}
+transport_maps = inline:{{ {{ {domain} = relay:[127.0.0.1]:{customer.port} }} }}
+smtpd_relay_restrictions = reject_unauth_destination
+smtpd_milters = inet:127.0.0.1:{filter.port}
+milter_default_action = tempfail
+lmtp_send_xforward_command = yes
+milter_header_checks = regexp:@ETC@/quarantine.regexp
+""", start=False)
+    with gateway:
+        main = gateway.etc / "main.cf"
+        main.write_text(main.read_text().replace("@ETC@", str(gateway.etc)))
+        (gateway.etc / "quarantine.regexp").write_text(f"/^X-Spam: *yes/ FILTER lmtp:inet:127.0.0.1:{q.port}\n")
+        gateway.start()
+        yield gateway

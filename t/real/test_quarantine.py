@@ -47,21 +47,7 @@ def test_from_the_filter_to_the_customer():
     """GTUBE through Postfix and rspamd into the quarantine; released to one of two recipients."""
     with make() as rc, Rspamd() as filter, Postfix.customer(EVERYBODY) as customer:
         with Quarantine(rc, release_port=customer.port) as q:
-            gateway = Postfix("gateway", f"""\
-relay_domains = example.com
-transport_maps = inline:{{ {{ example.com = relay:[127.0.0.1]:{customer.port} }} }}
-smtpd_relay_restrictions = reject_unauth_destination
-smtpd_milters = inet:127.0.0.1:{filter.port}
-milter_default_action = tempfail
-lmtp_send_xforward_command = yes
-milter_header_checks = regexp:@ETC@/quarantine.regexp
-""", start=False)
-            with gateway:
-                main = gateway.etc / "main.cf"
-                main.write_text(main.read_text().replace("@ETC@", str(gateway.etc)))
-                (gateway.etc / "quarantine.regexp").write_text(
-                    f"/^X-Spam: *yes/ FILTER lmtp:inet:127.0.0.1:{q.port}\n")
-                gateway.start()
+            with filtering_gateway("example.com", customer, filter, q) as gateway:
                 clean = f"From: a@example.org\nTo: b\nSubject: clean\nMessage-ID: <clean@example.org>\n\nhello\n"
                 assert smtp(gateway.port, "bob@example.com", body=clean).data[0] == 250
                 spam = f"From: a@example.org\nTo: b\nSubject: caught\nMessage-ID: <1@example.org>\n\n{GTUBE}\n"
