@@ -98,7 +98,9 @@ insert into quarantine_recipient (message_id, customer_id, domain_id, user_id, a
         return [parse(raw) for raw in self.raw(address)]
 
     def raw(self, address):
-        return [path.read_bytes() for path in sorted((self.postfix.mail / address / "new").glob("*"))]
+        """In the order of their arrival (the names in a Maildir have the second before the inode)."""
+        return [path.read_bytes() for path in
+                sorted((self.postfix.mail / address / "new").glob("*"), key=lambda path: path.stat().st_mtime_ns)]
 
     def arrived(self, address, count):
         eventually(lambda: len(self.raw(address)) >= count, 30, f"{count} mails for {address}")
