@@ -30,4 +30,12 @@ void display_address(struct buf *out, struct span address, size_t most);
  * references resolved; blocks on lines of their own. Not made harmless: display_text does that. */
 void display_html_text(struct buf *out, struct span html, size_t most);
 
+/*
+ * The same with its arrangement: paragraphs, lists, tables, headings, emphasis. Nothing of it loads,
+ * leads or runs anywhere: elements stand without attributes, pictures are their words, and links are
+ * text with their target in brackets behind it. Harmless and escaped: a page may show it as HTML.
+ * Ends with the piece in which it passes `most` bytes.
+ */
+void display_safe_html(struct buf *out, struct span html, size_t most);
+
 #endif

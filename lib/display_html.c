@@ -1,7 +1,9 @@
 /* display_html - what a reader would see of an HTML text; see display.h
  *
  * No parser of HTML: it leaves out what stands between angle brackets and ends lines where blocks
- * end. It is for a preview, and nothing depends on its being right. */
+ * end. It is for a preview, and nothing depends on its being right: of what is between the brackets
+ * only names of a list of ours come out again, so a browser that reads it otherwise still finds
+ * nothing but text and these. */
 #include "display.h"
 
 #include <stdbool.h>
@@ -11,8 +13,19 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const unseen[] = {"script",   "style",    "head", "title",
-                                     "template", "noscript", NULL};
+#include "mail.h"
+
+enum { TAG_MOST = 2048 /* bytes in which a quotation ends */, TARGET_MOST = 300 };
+
+static const char *const unseen[] = {"script", "style",  "title",  "template", "noscript", "iframe",
+                                     "object", "svg",    "math",   "noframes", "noembed",  "audio",
+                                     "video",  "canvas", "select", NULL};
+/* What only arranges text; written without attributes. */
+static const char *const arranging[] = {
+    "p",       "div", "br", "tr",    "td",  "th",         "table",  "tbody", "thead",  "tfoot",
+    "caption", "li",  "ul", "ol",    "dl",  "dt",         "dd",     "h1",    "h2",     "h3",
+    "h4",      "h5",  "h6", "hr",    "pre", "blockquote", "center", "b",     "strong", "i",
+    "em",      "u",   "s",  "small", "sub", "sup",        "code",   NULL};
 static const char *const blocks[] = {"p",  "div",   "br",         "tr", "li",  "ul",
                                      "ol", "table", "blockquote", "h1", "h2",  "h3",
                                      "h4", "h5",    "h6",         "hr", "pre", NULL};
@@ -42,6 +55,8 @@ struct reader {
     struct buf *out;
     size_t start, most;
     bool blank, fresh; /* a blank is owed; nothing stands on this line yet */
+    struct buf *page;  /* markup is kept there, and `out` is the text before it; NULL: text only */
+    struct buf target; /* where the link that is open leads */
 };
 
 static void skip(struct reader *r, size_t count)
@@ -49,12 +64,13 @@ static void skip(struct reader *r, size_t count)
     r->rest = span_of(r->rest.at + count, r->rest.len - count);
 }
 
-static bool is_one_of(struct span name, const char *const *names)
+/* As the list writes it; NULL: it is not there. */
+static const char *one_of(struct span name, const char *const *names)
 {
     for (; *names != NULL; names++)
         if (strlen(*names) == name.len && strncasecmp(*names, name.at, name.len) == 0)
-            return true;
-    return false;
+            return *names;
+    return NULL;
 }
 
 static void put(struct reader *r, const char *text, size_t len)
@@ -103,30 +119,6 @@ static void skip_element(struct reader *r, struct span name)
     }
 }
 
-static void take_tag(struct reader *r)
-{
-    if (r->rest.len >= 4 && memcmp(r->rest.at, "<!--", 4) == 0) {
-        skip(r, 4);
-        skip_to(r, "-->");
-        return;
-    }
-    size_t at = r->rest.len > 1 && r->rest.at[1] == '/' ? 2 : 1, end = at;
-    while (end < r->rest.len && is_letter(r->rest.at[end]))
-        end++;
-    struct span name = span_of(r->rest.at + at, end - at);
-    if (name.len == 0 && at == 1 &&
-        (r->rest.len == 1 || (r->rest.at[1] != '!' && r->rest.at[1] != '?'))) {
-        put(r, "<", 1); /* a sign, no tag */
-        skip(r, 1);
-        return;
-    }
-    skip_to(r, ">");
-    if (is_one_of(name, blocks))
-        end_line(r);
-    if (at == 1 && is_one_of(name, unseen))
-        skip_element(r, name);
-}
-
 static void put_code_point(struct reader *r, unsigned long c)
 {
     char utf8[4];
@@ -168,6 +160,173 @@ static void take_reference(struct reader *r)
     skip(r, 1);
 }
 
+static void take_character(struct reader *r)
+{
+    size_t len = str_utf8_sequence(r->rest);
+
+    put(r, r->rest.at, len > 0 ? len : 1);
+    skip(r, len > 0 ? len : 1);
+}
+
+/* Text without tags: of an attribute. */
+static void read_text(struct reader *r)
+{
+    while (r->rest.len > 0 && r->out->len < r->most) {
+        if (r->rest.at[0] == '&')
+            take_reference(r);
+        else
+            take_character(r);
+    }
+}
+
+/* ---- markup that is kept ---- */
+
+/* The length up to the '>' that ends the tag, past quotations that end soon. */
+static size_t tag_end(struct span rest)
+{
+    size_t most = rest.len < TAG_MOST ? rest.len : TAG_MOST;
+    char quote = '\0';
+
+    for (size_t i = 0; i < most; i++) {
+        char c = rest.at[i];
+        if (quote != '\0')
+            quote = c == quote ? '\0' : quote;
+        else if (c == '>')
+            return i;
+        else if (c == '"' || c == '\'')
+            quote = c;
+    }
+    const char *end = memchr(rest.at, '>', rest.len);
+    return end != NULL ? (size_t)(end - rest.at) : rest.len;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f';
+}
+
+/* The next attribute's name; its value, "" without one. */
+static bool next_attribute(struct span *rest, struct span *name, struct span *value)
+{
+    size_t at = 0, end;
+
+    while (at < rest->len && (is_blank(rest->at[at]) || rest->at[at] == '/'))
+        at++;
+    for (end = at; end < rest->len && !is_blank(rest->at[end]) && rest->at[end] != '='; end++) {
+    }
+    *name = span_of(rest->at + at, end - at);
+    *value = span_of("", 0);
+    while (end < rest->len && is_blank(rest->at[end]))
+        end++;
+    if (end < rest->len && rest->at[end] == '=') {
+        for (at = end + 1; at < rest->len && is_blank(rest->at[at]); at++) {
+        }
+        char quote =
+            at < rest->len && (rest->at[at] == '"' || rest->at[at] == '\'') ? rest->at[at++] : '\0';
+        for (end = at;
+             end < rest->len && (quote != '\0' ? rest->at[end] != quote : !is_blank(rest->at[end]));
+             end++) {
+        }
+        *value = span_of(rest->at + at, end - at);
+        end += quote != '\0' && end < rest->len;
+    }
+    *rest = span_of(rest->at + end, rest->len - end);
+    return name->len > 0 || value->len > 0;
+}
+
+/* The value of an attribute as one harmless line. */
+static void read_attribute(struct span attributes, const char *wanted, struct buf *out)
+{
+    struct span name, value;
+    BUF_AUTO text = {0};
+    struct reader r = {.out = &text, .most = TAG_MOST};
+
+    buf_clear(out);
+    buf_text(out, "");
+    while (next_attribute(&attributes, &name, &value))
+        if (name.len == strlen(wanted) && strncasecmp(name.at, wanted, name.len) == 0) {
+            r.rest = value;
+            read_text(&r);
+            display_line(out, span_of(text.at, text.len), TARGET_MOST);
+            return;
+        }
+}
+
+/* The text so far goes to the page, harmless and escaped. */
+static void flush(struct reader *r)
+{
+    BUF_AUTO clean = {0};
+
+    if (r->out->len == 0)
+        return;
+    display_text(&clean, span_of(r->out->at, r->out->len), 3 * r->out->len); /* U+FFFD has 3 */
+    mail_html(r->page, clean.at);
+    buf_clear(r->out);
+}
+
+static void tell_target(struct reader *r)
+{
+    if (r->target.len > 0) {
+        buf_text(r->page, " <small>[");
+        mail_html(r->page, r->target.at);
+        buf_text(r->page, "]</small>");
+    }
+    buf_clear(&r->target);
+}
+
+static void keep_tag(struct reader *r, struct span name, struct span attributes, bool closes)
+{
+    static const char *const links[] = {"a", "area", NULL}, *const pictures[] = {"img", NULL};
+    const char *known = one_of(name, arranging);
+    BUF_AUTO words = {0};
+
+    flush(r);
+    if (known != NULL)
+        buf_printf(r->page, "<%s%s>", closes ? "/" : "", known);
+    if (one_of(name, links) != NULL) {
+        tell_target(r);
+        if (!closes)
+            read_attribute(attributes, "href", &r->target);
+    }
+    if (one_of(name, pictures) == NULL)
+        return;
+    read_attribute(attributes, "alt", &words);
+    if (words.len > 0) {
+        buf_text(r->page, "[");
+        mail_html(r->page, words.at);
+        buf_text(r->page, "]");
+    }
+}
+
+static void take_tag(struct reader *r)
+{
+    if (r->rest.len >= 4 && memcmp(r->rest.at, "<!--", 4) == 0) {
+        skip(r, 4);
+        skip_to(r, "-->");
+        return;
+    }
+    size_t at = r->rest.len > 1 && r->rest.at[1] == '/' ? 2 : 1, end = at;
+    while (end < r->rest.len && is_letter(r->rest.at[end]))
+        end++;
+    struct span name = span_of(r->rest.at + at, end - at);
+    if (name.len == 0 && at == 1 &&
+        (r->rest.len == 1 || (r->rest.at[1] != '!' && r->rest.at[1] != '?'))) {
+        put(r, "<", 1); /* a sign, no tag */
+        skip(r, 1);
+        return;
+    }
+    skip(r, end);
+    size_t len = tag_end(r->rest);
+    struct span attributes = span_of(r->rest.at, len);
+    skip(r, len < r->rest.len ? len + 1 : len);
+    if (r->page != NULL)
+        keep_tag(r, name, attributes, at == 2);
+    else if (one_of(name, blocks) != NULL)
+        end_line(r);
+    if (at == 1 && one_of(name, unseen) != NULL)
+        skip_element(r, name);
+}
+
 void display_html_text(struct buf *out, struct span html, size_t most)
 {
     struct reader r = {.rest = html, .out = out, .start = out->len, .most = most, .fresh = true};
@@ -179,13 +338,30 @@ void display_html_text(struct buf *out, struct span html, size_t most)
             take_tag(&r);
         } else if (c == '&') {
             take_reference(&r);
-        } else if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+        } else if (is_blank(c)) {
             r.blank = true;
             skip(&r, 1);
-        } else {
-            size_t len = str_utf8_sequence(r.rest);
-            put(&r, r.rest.at, len > 0 ? len : 1);
-            skip(&r, len > 0 ? len : 1);
-        }
+        } else
+            take_character(&r);
     }
+}
+
+void display_safe_html(struct buf *out, struct span html, size_t most)
+{
+    BUF_AUTO text = {0};
+    struct reader r = {.rest = html, .out = &text, .page = out};
+    size_t start = out->len;
+
+    buf_text(out, "");
+    while (r.rest.len > 0 && out->len - start + text.len < most) {
+        if (r.rest.at[0] == '<')
+            take_tag(&r);
+        else if (r.rest.at[0] == '&')
+            take_reference(&r);
+        else
+            take_character(&r);
+    }
+    flush(&r);
+    tell_target(&r);
+    buf_free(&r.target);
 }

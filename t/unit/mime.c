@@ -31,6 +31,8 @@ static void check_row(char *line, int number)
         display_address(&out, text, 60);
     else if (strcmp(what, "htmltext") == 0)
         display_html_text(&out, text, 60);
+    else if (strcmp(what, "safehtml") == 0)
+        display_safe_html(&out, text, 4000);
     else {
         mime_summarise(text, &summary);
         const struct buf *part = strcmp(what, "from") == 0           ? &summary.from
