@@ -8,9 +8,9 @@
 #include "cli/cmd.h"
 #include "cli/filter.h"
 #include "lib/clock.h"
+#include "lib/raw.h"
 #include "lib/str.h"
 
-enum { RAW_FETCHED = 16 /* pieces */ };
 static const int64_t RELEASE_WAIT = 10 * CLOCK_SECOND;
 
 /* ---- which ---- */
@@ -323,30 +323,11 @@ bool cmd_quarantine_delete(struct cli *cli, struct err *err)
 
 /* ---- raw ---- */
 
-static bool print_raw(struct cli *cli, const char *request, struct err *err)
+static bool print_bytes(void *context, struct span bytes, struct err *err)
 {
-    char from[16];
-
-    for (int piece = 0;; piece += RAW_FETCHED) {
-        DB_RESULT_AUTO rows = NULL;
-        snprintf(from, sizeof from, "%d", piece);
-        if (!db_query(
-                cli->db, &rows,
-                "select encode(bytes, 'hex') from quarantine_raw where request_id = $1::bigint"
-                " and piece >= $2::integer and piece < $2::integer + 16 order by piece",
-                DB_VALUES(request, from), err))
-            return false;
-        for (size_t i = 0; i < db_rows(rows); i++) {
-            struct span hex = db_span(rows, i, 0);
-            for (size_t k = 0; k + 1 < hex.len; k += 2) {
-                unsigned byte = 0;
-                sscanf(hex.at + k, "%2x", &byte);
-                putchar((int)byte);
-            }
-        }
-        if (db_rows(rows) < RAW_FETCHED)
-            return true;
-    }
+    (void)context;
+    return fwrite(bytes.at, 1, bytes.len, stdout) == bytes.len ||
+           err_set(err, ERR_OTHER, "what was read cannot be written");
 }
 
 static bool show_raw(struct cli *cli, struct err *err)
@@ -368,7 +349,7 @@ static bool show_raw(struct cli *cli, struct err *err)
                        db_text(answer, 0, 2));
     if (strcmp(db_text(answer, 0, 0), "failed") == 0)
         return err_set(err, ERR_OTHER, "%s: %s", cli->operands[0], db_text(answer, 0, 1));
-    if (!print_raw(cli, request, err))
+    if (!raw_read(cli->db, request, print_bytes, NULL, err))
         return false;
     if (strcmp(db_text(answer, 0, 1), "cut") == 0)
         cli_warn("cut: the message is larger than a raw view may be");

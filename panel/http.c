@@ -95,14 +95,18 @@ static void put_header(struct MHD_Response *response, const char *name, const ch
 
 static void put_headers(const struct visit *visit, struct MHD_Response *response)
 {
+    static const char own[] =
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'none';"
+        " base-uri 'none'";
+    static const char stranger[] =
+        "default-src 'none'; sandbox; form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
+
     put_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                visit->type != NULL ? visit->type : "text/html; charset=utf-8");
-    put_header(response, "Content-Security-Policy",
-               "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
-               " connect-src 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'none';"
-               " base-uri 'none'");
+    put_header(response, "Content-Security-Policy", visit->sandboxed ? stranger : own);
     put_header(response, "X-Content-Type-Options", "nosniff");
-    put_header(response, "X-Frame-Options", "DENY");
+    put_header(response, "X-Frame-Options", visit->sandboxed ? "SAMEORIGIN" : "DENY");
     put_header(response, "Referrer-Policy", "no-referrer");
     put_header(response, "Cross-Origin-Opener-Policy", "same-origin");
     put_header(response, "Cross-Origin-Resource-Policy", "same-origin");

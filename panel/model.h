@@ -73,17 +73,27 @@ bool model_change(struct db *db, const char *id, struct data *page, struct err *
 /* ---- model_quarantine.c ---- */
 
 struct model_quarantine {
-    const char *state;    /* "held", "released", "deleted" */
-    const char *category; /* "": any */
-    const char *fragment; /* of subject, sender, address; "": any */
-    const char *before;   /* number of the last message of the page before, or "" */
+    const char *state;     /* "held", "released", "deleted" */
+    const char *category;  /* "": any */
+    const char *fragment;  /* of subject, sender, address; "": any */
+    const char *from, *to; /* first and last day, as "2026-11-30"; "": any */
+    const char *order;     /* one of model_orders */
+    const char *before;    /* number of the last message of the page before, or "" */
 };
+extern const char *const model_orders[]; /* the first is the usual one; NULL at the end */
 bool model_quarantine(struct db *db, const struct model_quarantine *search, struct data *page,
                       struct err *err) MUST_CHECK;
 bool model_message(struct db *db, const char *id, struct data *page, struct err *err) MUST_CHECK;
-/* `messages` are arrays of PostgreSQL ("{1,2}"); those that may not be seen are left out. */
+/* Its HTML as it came. */
+bool model_message_html(struct db *db, const char *id, struct buf *html,
+                        struct err *err) MUST_CHECK;
+/* The last request for its bytes: number ("" none), state ("waiting", "done", "failed"), answer,
+ * gateway. */
+bool model_message_raw(struct db *db, const char *id, struct data *raw, struct err *err) MUST_CHECK;
+/* `messages` are arrays of PostgreSQL ("{1,2}"); those that may not be seen are left out. *done:
+ * for how many it was done or is waiting; may be NULL. */
 bool model_quarantine_ask(struct db *db, const char *messages, const char *what, const char *by,
-                          struct err *err) MUST_CHECK;
+                          size_t *done, struct err *err) MUST_CHECK;
 /* Allows or blocks their senders. */
 bool model_trust(struct db *db, const char *messages, const char *action, const char *by,
                  struct err *err) MUST_CHECK;

@@ -4,7 +4,24 @@
 #include "panel/model.h"
 #include "panel/view.h"
 
-/* Keyset by number: newer messages have higher ones. */
+/* What it is sorted by, and the row that the page before ended with. */
+#define SENDER_SQL "lower(coalesce(nullif(m.from_text, ''), m.sender))"
+#define BEHIND(key, sign)                                                                          \
+    " and ($4::bigint is null or (" key ", r.id) " sign " ((select " key                           \
+    " from quarantine_recipient r join quarantine_message m on m.id = r.message_id"                \
+    " where r.id = $4::bigint), $4::bigint))"
+static const struct {
+    const char *name, *behind, *order;
+} orders[] = {
+    {"newest", BEHIND("r.received_at", "<"), "r.received_at desc, r.id desc"},
+    {"oldest", BEHIND("r.received_at", ">"), "r.received_at, r.id"},
+    {"sender", BEHIND(SENDER_SQL, ">"), SENDER_SQL ", r.id"},
+    {"subject", BEHIND("lower(m.subject)", ">"), "lower(m.subject), r.id"},
+    {"score", BEHIND("coalesce(m.score, -1000)", "<"), "coalesce(m.score, -1000) desc, r.id desc"},
+};
+enum { ORDERS = sizeof orders / sizeof orders[0] };
+const char *const model_orders[] = {"newest", "oldest", "sender", "subject", "score", NULL};
+
 static const char list_sql[] =
     "select r.id, r.received_at as at_received, r.address, m.subject, r.category,"
     " coalesce(nullif(m.from_text, ''), nullif(m.sender, ''), '<>') as sender,"
@@ -14,24 +31,38 @@ static const char list_sql[] =
     " where r.state = $1::quarantine_state and ($2 = '' or r.category::text = $2)"
     " and ($3 = '' or strpos(lower(concat_ws(' ', m.subject, m.from_text, m.sender, r.address)),"
     "   lower($3)) > 0)"
-    " and ($4::bigint is null or r.id < $4::bigint)"
-    " order by r.received_at desc, r.id desc limit 51";
+    " and ($5::date is null or r.received_at >= $5::date)"
+    " and ($6::date is null or r.received_at < $6::date + 1)";
+
+static const char *or_null(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
 
 bool model_quarantine(struct db *db, const struct model_quarantine *search, struct data *page,
                       struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
+    BUF_AUTO sql = {0};
+    size_t order = 0;
     int64_t number;
     bool later = str_int64(span_text(search->before), &number) && number > 0;
 
-    if (!db_query(db, &rows, list_sql,
+    for (size_t i = 0; i < ORDERS; i++)
+        if (strcmp(orders[i].name, search->order) == 0)
+            order = i;
+    buf_printf(&sql, "%s%s order by %s limit 51", list_sql, orders[order].behind,
+               orders[order].order);
+    if (!db_query(db, &rows, sql.at,
                   DB_VALUES(search->state, search->category, search->fragment,
-                            later ? search->before : NULL),
+                            later ? search->before : NULL, or_null(search->from),
+                            or_null(search->to)),
                   err))
         return false;
-    view_rows(page, "messages", rows);
+    view_some(page, "messages", rows, MODEL_PAGE);
     if (db_rows(rows) > MODEL_PAGE)
         data_text(page, "next", db_text(rows, MODEL_PAGE - 1, 0));
+    data_flag(page, "is_later", later);
     return true;
 }
 
@@ -39,7 +70,8 @@ static const char one_sql[] =
     "select r.id, r.received_at as at_received, r.address, m.subject, m.from_text, m.sender,"
     " r.category, m.reason, coalesce(round(m.score::numeric, 1)::text, '') as score, r.state,"
     " r.state = 'held' as is_held, r.state_at as at_state, r.state_by, m.size as n_size,"
-    " m.headers, m.preview, m.lost_at is not null as is_lost, r.released as n_released,"
+    " m.headers, m.preview, m.preview_html <> '' as is_html, m.lost_at is not null as is_lost, "
+    "r.released as n_released,"
     " coalesce((select q.state || case when q.answer <> '' then ': ' || q.answer else '' end"
     "   from quarantine_request q where q.recipient_id = r.id and q.action = 'release'"
     "   order by q.id desc limit 1), '') as answer"
@@ -57,13 +89,52 @@ bool model_message(struct db *db, const char *id, struct data *page, struct err 
     return true;
 }
 
+bool model_message_html(struct db *db, const char *id, struct buf *html, struct err *err)
+{
+    DB_RESULT_AUTO row = NULL;
+
+    if (!db_query(db, &row,
+                  "select m.preview_html from quarantine_recipient r"
+                  " join quarantine_message m on m.id = r.message_id where r.id = $1",
+                  DB_VALUES(id), err))
+        return false;
+    if (db_rows(row) == 0)
+        return err_set(err, ERR_DATA, "There is no such message.");
+    buf_text(html, db_text(row, 0, 0));
+    return true;
+}
+
+bool model_message_raw(struct db *db, const char *id, struct data *raw, struct err *err)
+{
+    DB_RESULT_AUTO row = NULL;
+
+    if (!db_query(db, &row,
+                  "select r.id, m.subject, m.gateway, coalesce(q.id::text, '') as number,"
+                  " coalesce(q.state, '') as state, coalesce(q.answer, '') as answer"
+                  " from quarantine_recipient r join quarantine_message m on m.id = r.message_id"
+                  " left join quarantine_request q on q.recipient_id = r.id and q.action = 'raw'"
+                  " where r.id = $1 order by q.id desc nulls last limit 1",
+                  DB_VALUES(id), err))
+        return false;
+    if (db_rows(row) == 0)
+        return err_set(err, ERR_DATA, "There is no such message.");
+    view_row(raw, row, 0);
+    return true;
+}
+
 bool model_quarantine_ask(struct db *db, const char *messages, const char *what, const char *by,
-                          struct err *err)
+                          size_t *done, struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
 
-    return db_query(db, &rows, "select * from quarantine_ask($1::bigint[], $2, $3)",
-                    DB_VALUES(messages, what, by), err);
+    if (!db_query(db, &rows,
+                  "select from quarantine_ask($1::bigint[], $2, $3)"
+                  " where outcome in ('asked', 'deleted')",
+                  DB_VALUES(messages, what, by), err))
+        return false;
+    if (done != NULL)
+        *done = db_rows(rows);
+    return true;
 }
 
 /* Rules for the senders of these messages: of the user who has it, or of the domain. */

@@ -70,7 +70,7 @@ bool model_users(struct db *db, const struct model_search *search, struct data *
         return search_users(db, search, page, err);
     if (!db_query(db, &rows, all_sql, DB_VALUES(search->domain, search->after, search->state), err))
         return false;
-    view_rows(page, "users", rows);
+    view_some(page, "users", rows, MODEL_PAGE);
     if (db_rows(rows) > MODEL_PAGE)
         data_span(page, "next", db_span(rows, MODEL_PAGE - 1, 1));
     return true;

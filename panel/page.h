@@ -91,9 +91,14 @@ PAGE(do_unsubscribe);
 /* page_quarantine.c */
 PAGE(page_quarantine);
 PAGE(do_quarantine);
-PAGE(page_message);
 PAGE(page_senders);
 PAGE(do_sender_add);
 PAGE(do_sender_remove);
+
+/* page_message.c */
+PAGE(page_message);
+PAGE(page_message_html);
+PAGE(page_message_raw);
+PAGE(do_message_raw);
 
 #endif

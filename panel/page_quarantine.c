@@ -2,6 +2,7 @@
  * domains; and whom they trust */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/sender.h"
 #include "panel/model.h"
@@ -18,29 +19,80 @@ static const char *one_of(const char *text, const char *const *known)
     return "";
 }
 
+static const char *const categories[] = {"spam", "bulk", "virus", "content", NULL};
+static const char *const states[] = {"held", "released", "deleted", NULL};
+
+/* "2026-11-30", a day that there is; "" for anything else. */
+static const char *day_of(const char *text)
+{
+    struct tm day = {0};
+    int used = 0;
+
+    if (strlen(text) != strlen("2026-11-30") ||
+        sscanf(text, "%4d-%2d-%2d%n", &day.tm_year, &day.tm_mon, &day.tm_mday, &used) != 3 ||
+        text[used] != '\0' || text[4] != '-' || day.tm_year < 1970)
+        return "";
+    day.tm_year -= 1900;
+    day.tm_mon -= 1;
+    struct tm same = day;
+    time_t seconds = timegm(&same);
+    return seconds >= 0 && same.tm_mon == day.tm_mon && same.tm_mday == day.tm_mday ? text : "";
+}
+
+/* What is looked for, out of an address or out of a form that goes back to it. */
+static struct model_quarantine search_of(const struct form *form)
+{
+    const char *state = one_of(form_value(form, "state"), states);
+
+    return (struct model_quarantine){
+        .category = one_of(form_value(form, "category"), categories),
+        .state = state[0] != '\0' ? state : states[0],
+        .fragment = form_value(form, "q"),
+        .from = day_of(form_value(form, "from")),
+        .to = day_of(form_value(form, "to")),
+        .order = one_of(form_value(form, "order"), model_orders),
+        .before = form_value(form, "before"),
+    };
+}
+
 bool page_quarantine(struct visit *visit, struct err *err)
 {
-    static const char *const categories[] = {"spam", "bulk", "virus", "content", NULL};
-    static const char *const states[] = {"held", "released", "deleted", NULL};
-    const char *state = one_of(form_value(&visit->query, "state"), states);
-    struct model_quarantine search = {
-        .category = one_of(form_value(&visit->query, "category"), categories),
-        .state = state[0] != '\0' ? state : "held",
-        .fragment = form_value(&visit->query, "q"),
-        .before = form_value(&visit->query, "before"),
-    };
+    struct model_quarantine search = search_of(&visit->query);
 
     data_text(visit->data, "category", search.category);
     data_text(visit->data, "state", search.state);
     data_text(visit->data, "q", search.fragment);
+    data_text(visit->data, "from", search.from);
+    data_text(visit->data, "to", search.to);
+    data_text(visit->data, "order", search.order);
     return model_quarantine(visit->db, &search, visit->data, err) &&
            visit_show(visit, "quarantine", err);
 }
 
-bool page_message(struct visit *visit, struct err *err)
+static void put_part(struct buf *out, const char *name, const char *value)
 {
-    return model_message(visit->db, visit_number(visit, visit_id(visit)), visit->data, err) &&
-           visit_show(visit, "message", err);
+    if (value[0] == '\0')
+        return;
+    buf_printf(out, "%s%s=", out->len == 0 ? "?" : "&", name);
+    template_escape(out, PLACE_URL_PART, span_text(value));
+}
+
+/* To the list that the form was sent from. */
+static bool go_back(struct visit *visit, const char *note)
+{
+    enum { FRAGMENT_MOST = 200 };
+    struct model_quarantine search = search_of(&visit->form);
+    BUF_AUTO query = {0};
+
+    buf_text(&query, "");
+    put_part(&query, "state", search.state == states[0] ? "" : search.state);
+    put_part(&query, "category", search.category);
+    put_part(&query, "from", search.from);
+    put_part(&query, "to", search.to);
+    put_part(&query, "order", search.order);
+    if (strlen(search.fragment) <= FRAGMENT_MOST)
+        put_part(&query, "q", search.fragment);
+    return visit_go(visit, note, "/quarantine%s", query.at);
 }
 
 /* The numbers of the chosen messages as an array of PostgreSQL. */
@@ -61,30 +113,52 @@ static size_t take_chosen(const struct visit *visit, struct buf *array)
 }
 
 /* An allowed sender's messages are released, a blocked one's deleted. */
+static const struct act {
+    const char *name, *what, *rule, *note;
+} acts[] = {
+    {"release", "release", NULL, "Being released: they arrive within seconds."},
+    {"delete", "delete", NULL, "Deleted."},
+    {"allow", "release", "allow", "The sender is allowed, the message is being released."},
+    {"block", "delete", "block", "The sender is blocked, the message is deleted."},
+};
+
+static bool tell(struct visit *visit, const struct act *act, size_t chosen, size_t done)
+{
+    struct data *values = data_map(visit->arena);
+    BUF_AUTO text = {0};
+
+    if (done == chosen)
+        return go_back(visit, visit_words(visit, act->note));
+    data_int(values, "done", (int64_t)done);
+    data_int(values, "chosen", (int64_t)chosen);
+    template_fill(&text,
+                  visit_words(visit, "Done for {done} of {chosen}: the others were released "
+                                     "before, or are not there any more."),
+                  values);
+    return go_back(visit, text.at);
+}
+
+static bool do_act(struct visit *visit, const struct act *act, struct err *err)
+{
+    BUF_AUTO array = {0};
+    size_t chosen = take_chosen(visit, &array), done = 0;
+
+    if (chosen == 0)
+        return go_back(visit, visit_words(visit, "Choose messages first."));
+    return visit_transaction(visit, err) &&
+           (act->rule == NULL ||
+            model_trust(visit->db, array.at, act->rule, visit->session.login, err)) &&
+           model_quarantine_ask(visit->db, array.at, act->what, visit->session.login, &done, err) &&
+           visit_commit(visit, err) && tell(visit, act, chosen, done);
+}
+
 bool do_quarantine(struct visit *visit, struct err *err)
 {
-    static const struct {
-        const char *name, *what, *rule, *note;
-    } acts[] = {
-        {"release", "release", NULL, "Being released: they arrive within seconds."},
-        {"delete", "delete", NULL, "Deleted."},
-        {"allow", "release", "allow", "The sender is allowed, the message is being released."},
-        {"block", "delete", "block", "The sender is blocked, the message is deleted."},
-    };
     const char *asked = form_value(&visit->form, "do");
-    BUF_AUTO array = {0};
 
-    if (take_chosen(visit, &array) == 0)
-        return visit_go(visit, visit_words(visit, "Choose messages first."), "/quarantine");
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
         if (strcmp(asked, acts[i].name) == 0)
-            return visit_transaction(visit, err) &&
-                   (acts[i].rule == NULL ||
-                    model_trust(visit->db, array.at, acts[i].rule, visit->session.login, err)) &&
-                   model_quarantine_ask(visit->db, array.at, acts[i].what, visit->session.login,
-                                        err) &&
-                   visit_commit(visit, err) &&
-                   visit_go(visit, visit_words(visit, acts[i].note), "/quarantine");
+            return do_act(visit, &acts[i], err);
     return err_set(err, ERR_DATA, "There is no such page.");
 }
 

@@ -169,13 +169,18 @@ void view_row(struct data *map, const struct db_result *rows, size_t row)
 
 void view_rows(struct data *map, const char *key, const struct db_result *rows)
 {
+    view_some(map, key, rows, db_rows(rows));
+}
+
+void view_some(struct data *map, const char *key, const struct db_result *rows, size_t most)
+{
     struct data *list = data_list(map, key);
     size_t columns = db_columns(rows);
     const char **names = arena_alloc(map->arena, (columns + 1) * sizeof *names);
 
     for (size_t c = 0; c < columns; c++)
         names[c] = arena_text(map->arena, span_text(db_column_name(rows, (int)c)));
-    for (size_t row = 0; row < db_rows(rows); row++) {
+    for (size_t row = 0; row < db_rows(rows) && row < most; row++) {
         struct data *map_row = data_item(list);
         for (size_t c = 0; c < columns; c++)
             put_cell(map_row, names[c], rows, row, (int)c);

@@ -26,6 +26,8 @@ bool view_render(struct visit *visit, const char *template, struct err *err) MUS
  * it holds: is_… a flag, n_… a number for people, at_… a time (text of PostgreSQL). */
 void view_row(struct data *map, const struct db_result *rows, size_t row);
 void view_rows(struct data *map, const char *key, const struct db_result *rows);
+/* The first of them. */
+void view_some(struct data *map, const char *key, const struct db_result *rows, size_t most);
 /* The element of the list whose text under `key` is that one gets the flag is_chosen. */
 void view_choose(struct data *map, const char *list, const char *key, const char *text);
 void view_time(struct data *map, const char *key, struct span text);

@@ -248,12 +248,10 @@ static bool begin_file(void *context, const struct form *form, struct span name,
     return open_spool(visit);
 }
 
-static bool take_file(void *context, struct span bytes)
+static bool write_all(const struct visit *visit, int fd, struct span bytes)
 {
-    struct visit *visit = context;
-
     for (size_t done = 0; done < bytes.len;) {
-        ssize_t n = write(visit->spool, bytes.at + done, bytes.len - done);
+        ssize_t n = write(fd, bytes.at + done, bytes.len - done);
         if (n <= 0) {
             log_write(LOG_PANEL_TROUBLE, "%s: %s", visit->panel->conf->panel_spool_directory,
                       strerror(errno));
@@ -262,6 +260,32 @@ static bool take_file(void *context, struct span bytes)
         done += (size_t)n;
     }
     return true;
+}
+
+static bool take_file(void *context, struct span bytes)
+{
+    const struct visit *visit = context;
+
+    return write_all(visit, visit->spool, bytes);
+}
+
+/* Its name is gone at once, so that nothing is left whatever happens. */
+static bool open_answer(struct visit *visit)
+{
+    if (!open_spool(visit))
+        return false;
+    STR_AUTO path = spool_path(visit);
+    unlink(path);
+    visit->body_file = visit->spool;
+    visit->spool = -1;
+    return true;
+}
+
+bool visit_add_file(struct visit *visit, struct span bytes, struct err *err)
+{
+    return ((visit->body_file >= 0 || open_answer(visit)) &&
+            write_all(visit, visit->body_file, bytes)) ||
+           err_set(err, ERR_TEMPORARY, "the message cannot be kept in panel_spool_directory");
 }
 
 bool visit_spool(struct visit *visit, struct span text, struct err *err)

@@ -81,7 +81,8 @@ struct visit {
     char *attachment;      /* file name of a download */
     char *cookies[VISIT_COOKIES];
     size_t cookie_count;
-    bool lasting; /* may be kept for good */
+    bool lasting;   /* may be kept for good */
+    bool sandboxed; /* a stranger's: shown in a frame of ours, where it loads and runs nothing */
 };
 
 struct visit *visit_new(struct panel *panel, const char *uri);
@@ -115,6 +116,9 @@ const char *visit_number(struct visit *visit, const char *text);
 
 /* Puts a text into the spool as if it had been uploaded. */
 bool visit_spool(struct visit *visit, struct span text, struct err *err) MUST_CHECK;
+
+/* Adds to the file that is the answer; it lies in the spool, and goes with the visit. */
+bool visit_add_file(struct visit *visit, struct span bytes, struct err *err) MUST_CHECK;
 
 /* A field's complaint: the template shows it beside the field ({{errors.NAME}}) and above the form.
  */

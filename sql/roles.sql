@@ -109,7 +109,7 @@ grant select (id, name, customer_id, by_customer, settings, has_secret, created_
   held_digest, held, entries, failing_since) on ldap_source to rollcall_panel;
 grant insert, update, delete on ldap_source to rollcall_panel;
 grant insert, delete on ldap_source_domain to rollcall_panel;
-grant select on quarantine_message, quarantine_recipient, quarantine_request, sender_rule to rollcall_panel;
+grant select on quarantine_message, quarantine_recipient, quarantine_request, quarantine_raw, sender_rule to rollcall_panel;
 grant update (state, state_at, state_by) on quarantine_recipient to rollcall_panel;
 grant insert, update on quarantine_request to rollcall_panel;
 grant insert, update, delete on sender_rule to rollcall_panel;

@@ -9,6 +9,36 @@ document.querySelectorAll("select[data-go]").forEach(select => {
 
 document.querySelector(".complaints")?.focus();
 
+/* One box for all of a list. */
+document.querySelectorAll("input[data-all]").forEach(all => {
+  const boxes = () => [...all.closest("table").querySelectorAll("tbody input[type=checkbox]")];
+  all.hidden = false;
+  all.addEventListener("change", () => boxes().forEach(box => { box.checked = all.checked; }));
+  all.closest("table").addEventListener("change", () => { all.checked = boxes().every(box => box.checked); });
+});
+
+/* What is being worked on is shown again, until it is done: then the page comes as a whole. */
+function again() {
+  if (!document.querySelector("[data-again]")) return;
+  setTimeout(async () => {
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin" });
+      const type = answer.headers.get("Content-Type") || "";
+      const page = type.startsWith("text/html") ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+      const now = document.querySelector("[data-again]"), then = page?.querySelector("[data-again]");
+      if (!answer.ok || then) {
+        if (then) now.replaceChildren(...then.childNodes);
+        again();
+      } else if (page) location.reload();
+      else {
+        location.assign(location.href);
+        setTimeout(() => location.assign(document.querySelector(".crumbs a").href), 1000);
+      }
+    } catch { again(); }
+  }, 1000);
+}
+again();
+
 document.addEventListener("click", event => {
   document.querySelectorAll("details[open] > summary").forEach(summary => {
     const details = summary.parentElement;
