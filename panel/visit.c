@@ -525,6 +525,22 @@ void visit_complain(struct visit *visit, const char *field, const char *text)
     data_text(child(visit->data, "errors"), arena_text(visit->arena, span_text(field)), text);
 }
 
+bool visit_complain_of(struct visit *visit, const struct err *err, const char *otherwise)
+{
+    size_t len = strcspn(err->text, ":");
+    char field[48];
+
+    if (err->class != ERR_DATA && err->class != ERR_USAGE)
+        return false;
+    snprintf(field, sizeof field, "%.*s", (int)len, err->text);
+    for (char *c = field; *c != '\0'; c++)
+        *c = *c == '-' ? '_' : *c;
+    bool named = strncmp(err->text + len, ": ", 2) == 0 && form_has(&visit->form, field);
+    visit_complain(visit, named ? field : otherwise, named ? err->text + len + 2 : err->text);
+    visit->status = 422;
+    return true;
+}
+
 bool visit_has_complaints(const struct visit *visit)
 {
     return data_true(data_get(visit->data, span_text("complaints")));

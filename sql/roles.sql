@@ -74,6 +74,8 @@ grant select, insert on ldap_notice to rollcall_sync;
 grant select on ldap_notice to rollcall_admin, rollcall_report;
 grant update (mailed_at) on ldap_notice to rollcall_report;
 grant execute on function ldap_login(bigint) to rollcall_panel;
+grant select, update, delete on ldap_request to rollcall_sync;
+grant select, insert on ldap_request to rollcall_panel;
 
 -- the quarantine: on gateways takes in and does what it is asked for; who looks at it asks
 grant select on schema_version, quarantine_message, quarantine_recipient, quarantine_request to rollcall_quarantine;
