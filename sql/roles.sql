@@ -54,7 +54,8 @@ grant execute on function observe_position(text, bigint, timestamptz, timestampt
   text[], integer[], integer[], integer[], integer[], integer[], timestamptz[], timestamptz[]),
   observe_probes_due(integer, interval, timestamptz), observe_forget(text, integer, text) to rollcall_observe;
 -- followed and shown
-grant select on refusal to rollcall_policyd;
+grant select on refusal, sender_clock to rollcall_policyd;
+grant select (user_id, domain_id, action, pattern) on sender_rule to rollcall_policyd;
 grant select on observation, refusal, log_position, domain_observation to rollcall_sync, rollcall_admin;
 grant delete on log_position to rollcall_admin;
 grant update on domain_observation to rollcall_sync, rollcall_admin;
