@@ -128,6 +128,8 @@ bool visit_has_complaints(const struct visit *visit);
  * else beside `otherwise`. False: it is no complaint, but trouble. */
 bool visit_complain_of(struct visit *visit, const struct err *err,
                        const char *otherwise) MUST_CHECK;
+/* The same, and what was typed is kept. */
+bool visit_refused(struct visit *visit, const struct err *err, const char *otherwise) MUST_CHECK;
 /* What was typed, under {{form.NAME}}. */
 void visit_keep_form(struct visit *visit);
 /* Words of a table, which go through visit_words when they are shown. */
