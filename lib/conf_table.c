@@ -222,7 +222,7 @@ const struct conf_row conf_rows[] = {
         false, "Where rollcall-observe keeps what is in flight between two runs."),
     ROW(CONF_TEXT, observe_time_zone, "", 0, 64, NULL, NULL, false,
         "The time zone of stamps that name none, such as Europe/Berlin; empty: this machine's."),
-    ROW(CONF_SIZE, observe_step, "2G", 4096, 1024 * 1024 * MIB, NULL, NULL, false,
+    ROW(CONF_SIZE, observe_step, "512M", 4096, 1024 * 1024 * MIB, NULL, NULL, false,
         "How much of a log is read between two commits, at most."),
     ROW(CONF_TEXT, inside_networks, "127.0.0.0/8, ::1", 0, 4096, NULL, check_networks, false,
         "Clients that are our own: their messages do not count for a recipient, unless a content "

@@ -100,6 +100,8 @@ struct model_quarantine {
     const char *from, *to; /* first and last day, as "2026-11-30"; "": any */
     const char *order;     /* one of model_orders */
     const char *before;    /* number of the last message of the page before, or "" */
+    int64_t user;          /* whose; 0: anybody's */
+    int32_t customer;      /* likewise */
 };
 extern const char *const model_orders[]; /* the first is the usual one; NULL at the end */
 bool model_quarantine(struct db *db, const struct model_quarantine *search, struct data *page,

@@ -59,6 +59,8 @@ bool page_quarantine(struct visit *visit, struct err *err)
 {
     struct model_quarantine search = search_of(&visit->query);
 
+    search.user = visit->session.user;
+    search.customer = visit_is(visit, ROLE_OPERATOR) ? 0 : visit->session.customer;
     data_text(visit->data, "category", search.category);
     data_text(visit->data, "state", search.state);
     data_text(visit->data, "q", search.fragment);

@@ -157,5 +157,31 @@ def test_the_page_goes_on():
             assert [local_part(text) for text in seen] == expected, (fragment, len(seen), len(expected))
 
 
+def test_quarantine_pages():
+    """Messages whose numbers say nothing about when they came, many of them in the same moment."""
+    rc, _ = roll("search")
+    rc.psql("""insert into quarantine_message (gateway, file, received_at, size, digest, category, subject)
+ select 'gw', lpad(to_hex(i % 256), 2, '0') || '/' || md5(i::text), date_trunc('minute', now()) - i * 7919 % 40 * interval '1 minute',
+   9, sha256('x'), 'spam', 'number ' || i || '.' from generate_series(1, 260) i;
+insert into quarantine_recipient (message_id, customer_id, domain_id, user_id, address, local_part, category, received_at)
+ select id, 1 + (id % 5 = 0)::int, 1 + (id % 5 = 0)::int, case id % 3 when 0 then 1 end, 'x@clinic.example', 'x', category,
+   received_at from quarantine_message""")
+    with Panel(rc) as panel:
+        panel.account("boss")
+        panel.account("ann", "Clinic")
+        for login, where in (("boss", "true"), ("ann", "customer_id = 1")):
+            client, seen = panel.client(), []
+            client.sign_in(login)
+            page = client.get("/quarantine")
+            while True:
+                seen += re.findall(r">number ([0-9]+)\.<", page.text)
+                link = re.search(r'rel="next" href="([^"]*)"', page.text)
+                if not link:
+                    break
+                page = client.get(html.unescape(link[1]))
+            assert seen == rc.psql(f"select message_id from quarantine_recipient where {where}"
+                                   " order by received_at desc, id desc").splitlines(), (login, len(seen), seen[:60])
+
+
 if __name__ == "__main__":
     main()
