@@ -23,11 +23,10 @@
 static const struct compose_kind kinds[] = {
     {.central = false,
      .due = "insert into due select v.user_id, v.days, v.hours, coalesce(v.zone, $1),"
-            "   coalesce(v.language, ''), min(q.received_at)"
-            " from quarantine_recipient q join report_user v on v.user_id = q.user_id"
-            " where q.reported_in is null and q.user_id is not null and q.state = 'held'"
-            "   and v.enabled and q.category::text = any (v.categories)"
-            "   and (v.block_list or q.listed is null) group by 1, 2, 3, 4, 5",
+            "   coalesce(v.language, ''), min(u.received_at)"
+            " from quarantine_unreported u join report_user v on v.user_id = u.user_id"
+            " where v.enabled and u.category::text = any (v.categories)"
+            "   and (v.block_list or not u.listed) group by 1, 2, 3, 4, 5",
      .made = "delete from due d where d.slot is null or d.first > d.slot or exists ("
              " select from report_run r where r.user_id = d.who and not r.again"
              "   and r.slot >= d.slot)",
@@ -38,16 +37,13 @@ static const struct compose_kind kinds[] = {
          "     where t.n > $1 and t.n <= $2 order by v.user_id"
          "   on conflict do nothing returning id, user_id)"
          " select" USER_COLUMNS " from m join report_user v on v.user_id = m.user_id order by m.id",
-     .entries = ENTRIES("update quarantine_recipient q set reported_in = r.id from report_run r"
-                        " where r.id = any ($1::bigint[]) and q.user_id = r.user_id"
-                        " and q.reported_in is null and q.state = 'held' returning " TAKEN)},
+     .entries = UNTOLD("quarantine_unreported", "user_id", "true")},
     {.central = true,
      .due = "insert into due select v.domain_id, v.days, v.hours, coalesce(v.zone, $1),"
-            "   coalesce(v.language, ''), min(q.received_at)"
-            " from quarantine_recipient q join report_domain v on v.domain_id = q.domain_id"
-            " where q.counted_in is null and q.state = 'held'"
-            "   and q.category::text = any (v.categories)"
-            "   and (v.block_list or q.listed is null) group by 1, 2, 3, 4, 5",
+            "   coalesce(v.language, ''), min(u.received_at)"
+            " from quarantine_uncounted u join report_domain v on v.domain_id = u.domain_id"
+            " where u.category::text = any (v.categories)"
+            "   and (v.block_list or not u.listed) group by 1, 2, 3, 4, 5",
      .made = "delete from due d where d.slot is null or d.first > d.slot or exists ("
              " select from report_run r where r.domain_id = d.who and r.user_id is null"
              "   and not r.again and r.slot >= d.slot)",
@@ -58,10 +54,7 @@ static const struct compose_kind kinds[] = {
              "   on conflict do nothing returning id, domain_id)"
              " select" DOMAIN_COLUMNS
              " from m join report_domain v on v.domain_id = m.domain_id order by m.id",
-     .entries = ENTRIES("update quarantine_recipient q set counted_in = r.id from report_run r"
-                        " where r.id = any ($1::bigint[]) and r.user_id is null"
-                        " and q.domain_id = r.domain_id and q.counted_in is null"
-                        " and q.state = 'held' returning " TAKEN)},
+     .entries = UNTOLD("quarantine_uncounted", "domain_id", "r.user_id is null")},
 };
 
 bool compose_prepare(struct compose *compose, struct err *err)
@@ -227,13 +220,16 @@ static bool make_one(struct compose *compose, struct compose_one *one, const cha
         return false;
     compose_arrays(runs, &ids, &categories, &block_lists);
     return db_query(compose->db, &entries,
-                    ENTRIES("select " TAKEN " from report_run r"
+                    ENTRIES("taken as (select r.id as run, " TAKEN " from report_run r"
                             " join quarantine_recipient q on q.user_id = r.user_id"
                             " where r.id = any ($1::bigint[]) and q.state = 'held' and case $4"
-                            "   when 'pending' then q.reported_in is null"
-                            "   when 'last' then q.reported_in = (select max(p.id)"
-                            "     from report_run p where p.user_id = r.user_id and not p.again)"
-                            "   else q.received_at >= to_timestamp($5::bigint) end"),
+                            "   when 'pending' then q.id in (select u.recipient_id"
+                            "     from quarantine_unreported u where u.user_id = r.user_id)"
+                            "   when 'last' then q.id = any ((select p.messages from report_run p"
+                            "     where p.user_id = r.user_id and not p.again order by p.id desc"
+                            "     limit 1)::bigint[])"
+                            "   else q.received_at >= to_timestamp($5::bigint) end)",
+                            "", "r.messages"),
                     DB_VALUES(ids.at, categories.at, block_lists.at, how[one->what], since), err) &&
            compose_batch(compose, &kinds[0], runs, entries, one, &made, err);
 }

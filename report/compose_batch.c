@@ -1,5 +1,4 @@
 /* compose_batch - see compose.h; here: from rows to mails */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,13 +49,12 @@ struct work {
     struct compose_one *one;
     struct render_entry list[COMPOSE_LISTED_MOST];
     struct buf subject, text, html, unsubscribe, mail, row;
-    struct buf ids, counts, empty; /* arrays: runs with entries, how many, runs without */
+    int64_t made;
 };
 
 static void work_free(struct work *w)
 {
-    struct buf *all[] = {&w->subject, &w->text, &w->html,   &w->unsubscribe, &w->mail,
-                         &w->row,     &w->ids,  &w->counts, &w->empty};
+    struct buf *all[] = {&w->subject, &w->text, &w->html, &w->unsubscribe, &w->mail, &w->row};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         buf_free(all[i]);
@@ -241,52 +239,21 @@ static void keep(struct work *w, int64_t total)
 static bool one_report(struct work *w, size_t run, size_t *at, struct err *err)
 {
     const char *id = db_text(w->runs, run, RUN_ID);
-    char to[ADDR_TEXT_MAX + 1], message_id[200], number[24];
+    char to[ADDR_TEXT_MAX + 1], message_id[200];
     int64_t total = 0;
 
     use_zone(w, db_text(w->runs, run, RUN_ZONE));
     size_t count = list_entries(w, id, at, &total);
-    if (count == 0) {
-        array_add(&w->empty, id);
+    if (count == 0)
         return true;
-    }
     address_of(w->runs, run, to);
     make_message_id(w, id, message_id, sizeof message_id);
     struct render_report report = report_of(w, run, to, count, total);
     compose_mail(w, run, &report, to, message_id);
-    snprintf(number, sizeof number, "%" PRId64, total);
-    array_add(&w->ids, id);
-    array_add(&w->counts, number);
+    w->made++;
     if (w->one != NULL)
         keep(w, total);
     return (w->one != NULL && !w->one->send) || put_row(w, run, to, message_id, err);
-}
-
-/* How much each lists; and nothing is left of those that list nothing. */
-static bool settle(struct work *w, struct err *err)
-{
-    struct db *db = w->compose->db;
-    bool none = w->empty.len == 0;
-
-    array_end(&w->ids);
-    array_end(&w->counts);
-    array_end(&w->empty);
-    return db_exec(db,
-                   "update report_run r set listed = s.n"
-                   " from unnest($1::bigint[], $2::int[]) s (id, n) where s.id = r.id",
-                   DB_VALUES(w->ids.at, w->counts.at), NULL, err) &&
-           (none || (db_exec(db,
-                             "update quarantine_recipient q set reported_in = null from report_run"
-                             " r where r.id = any ($1::bigint[]) and q.user_id = r.user_id"
-                             " and q.reported_in = r.id",
-                             DB_VALUES(w->empty.at), NULL, err) &&
-                     db_exec(db,
-                             "update quarantine_recipient q set counted_in = null from report_run"
-                             " r where r.id = any ($1::bigint[]) and r.user_id is null"
-                             " and q.domain_id = r.domain_id and q.counted_in = r.id",
-                             DB_VALUES(w->empty.at), NULL, err) &&
-                     db_exec(db, "delete from report_run where id = any ($1::bigint[])",
-                             DB_VALUES(w->empty.at), NULL, err)));
 }
 
 static bool all_reports(struct work *w, struct err *err)
@@ -302,7 +269,7 @@ static bool all_reports(struct work *w, struct err *err)
     for (size_t run = 0; run < db_rows(w->runs); run++)
         if (!one_report(w, run, &at, err))
             return false;
-    return (!copies || db_copy_end(w->compose->db, NULL, err)) && settle(w, err);
+    return !copies || db_copy_end(w->compose->db, NULL, err);
 }
 
 bool compose_batch(struct compose *compose, const struct compose_kind *kind,
@@ -317,10 +284,7 @@ bool compose_batch(struct compose *compose, const struct compose_kind *kind,
     w->entries = entries;
     w->one = one;
     bool fine = all_reports(w, err);
-    for (const char *c = w->ids.at; fine && c != NULL && *c != '\0'; c++)
-        *made += *c == ',' || *c == '{';
-    if (fine && strcmp(w->ids.at, "{}") == 0)
-        --*made;
+    *made += fine ? w->made : 0;
     work_free(w);
     return fine;
 }

@@ -201,6 +201,12 @@ static bool connect_database(struct sender *s, struct err *err)
            db_prepare(s->db, "late", LATE, err) && db_prepare(s->db, "dead", DEAD, err);
 }
 
+/* A later report has taken a report's place, or whoever got it is gone: the last one of each can be
+ * sent again. */
+#define OVER(same, table, column)                                                                  \
+    "(exists (select from report_run n where " same " and n.slot > r.slot and not n.again)"        \
+    " or not exists (select from " table " t where t.id = r." column "))"
+
 /* What is over and needs no remembering. */
 static bool clean_up(struct sender *s, struct err *err)
 {
@@ -218,11 +224,12 @@ static bool clean_up(struct sender *s, struct err *err)
            db_exec(s->db, "delete from mail_request where made_at < now() - interval '1 day'",
                    DB_NO_VALUES, NULL, err) &&
            db_exec(s->db,
+                   /* a user's last one stays: it can be sent again */
                    "delete from report_run r where made_at < now() - $1::interval - interval"
-                   " '60 days' and not exists (select from quarantine_recipient q where"
-                   " q.user_id = r.user_id and q.reported_in = r.id) and not exists (select from"
-                   " quarantine_recipient q where r.user_id is null and q.domain_id = r.domain_id"
-                   " and q.counted_in = r.id)",
+                   " '60 days' and (again or case when r.user_id is not null then " OVER(
+                       "n.user_id = r.user_id", "users",
+                       "user_id") " else " OVER("n.user_id is null and n.domain_id = r.domain_id",
+                                                "domain", "domain_id") " end)",
                    DB_VALUES(keep), NULL, err);
 }
 

@@ -138,7 +138,8 @@ grant select, delete on session to rollcall_admin;
 
 -- mails to users: made and sent by rollcall-report; the panel asks for them, and reads and changes settings
 grant select on customer, domain, users, recipient, ldap_user, schema_version to rollcall_report;
-grant update (reported_in, counted_in) on quarantine_recipient to rollcall_report, rollcall_admin;
+grant select, insert, delete on quarantine_unreported, quarantine_uncounted to rollcall_report;
+grant select on quarantine_unreported to rollcall_admin;
 grant select on report_setting, report_user, report_domain to rollcall_report, rollcall_panel, rollcall_admin;
 grant insert, update, delete on report_setting to rollcall_panel, rollcall_admin;
 grant update on report_setting to rollcall_report;
@@ -148,6 +149,7 @@ grant select (id, kind, customer_id, report_id, urgent, envelope_from, envelope_
   next_at, made_at, done_at, trouble) on outbox to rollcall_admin;
 grant select on panel_outbox to rollcall_panel;
 grant insert on report_run, outbox to rollcall_admin;
+grant update (listed, messages), delete on report_run to rollcall_admin; -- rollcall report preview, resend
 grant update (state, next_at, tries) on outbox to rollcall_admin;
 grant execute on function token_make(bytea, text, bigint, interval) to rollcall_report, rollcall_admin;
 grant execute on function token_look(bytea, text), token_use(bytea, text), password_confirm(bytea),

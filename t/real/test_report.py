@@ -312,6 +312,43 @@ def test_a_missed_report_is_made_good_and_none_comes_twice():
         assert "no active user" in m.command("resend", "nobody@customer.test", check=65)
 
 
+def test_what_is_still_to_be_told():
+    """A message waits for its report while it is held, whatever happens to it otherwise, and no longer."""
+    def untold():
+        return m.rc.psql("select count(*), (select count(*) from quarantine_uncounted) from quarantine_unreported")
+
+    with Mails(["ann@customer.test"]) as m:
+        m.setting("ann@customer.test", categories="array['virus']")
+        for subject in ("kept", "released", "deleted", "purged", "allowed"):
+            m.quarantine("ann@customer.test", NOON - 10 * 3600, subject=subject)
+        m.quarantine("ann@customer.test", NOON - 10 * 3600, "virus", subject="worm")
+        assert untold() == "6|6"
+        change = "update quarantine_recipient q set state = '{}' from quarantine_message m where m.id = q.message_id " \
+                 "and m.subject = '{}'"
+        m.rc.psql(change.format("released", "released"))
+        m.rc.psql(change.format("deleted", "deleted"))
+        m.rc.psql("delete from quarantine_message where subject = 'purged'")
+        assert untold() == "5|5", "what is gone is told to nobody"
+        m.rc.psql("delete from quarantine_unreported where recipient_id = (select q.id from quarantine_recipient q join "
+                  "quarantine_message m on m.id = q.message_id where m.subject = 'allowed')")
+        m.rc.psql(change.format("allowed", "allowed"))
+        m.rc.psql(change.format("held", "allowed"))
+        assert untold() == "5|5", "its release failed: it is to be told"
+        m.command("spam", now=NOON)
+        # worm was told of; what else was held then is told of no more: the user does not want that category
+        assert m.rc.psql("select listed, cardinality(messages) from report_run") == "1|3" and untold() == "0|5"
+        m.quarantine("ann@customer.test", NOON - 9 * 3600, subject="later")
+        m.command("spam", now=NOON + DAY)
+        assert m.rc.psql("select count(*) from report_run") == "1" and untold() == "1|6", "no report, and nothing is lost"
+        m.rc.psql("update report_setting set categories = array['spam']")
+        m.rc.psql(change.format("deleted", "later"))
+        m.command("spam", now=NOON + DAY)
+        assert m.rc.psql("select count(*) from report_run") == "1" and untold() == "0|6", "nothing held: no report, nothing left"
+        m.quarantine("ann@customer.test", NOON - 8 * 3600, subject="another")
+        m.rc.psql("update quarantine_recipient set user_id = null where id = (select max(id) from quarantine_recipient)")
+        assert untold() == "0|7", "it is nobody's any more"
+
+
 def test_the_command_line():
     with Mails(["ann@customer.test"]) as m:
         where = ("--user", "ann@customer.test")
@@ -329,12 +366,13 @@ def test_the_command_line():
         m.rc.run("report", "set", "--domain", "nowhere.test", "--days", "all", check=65)
         m.rc.cli("report", "set", "--customer", "example", "--brand-colour", "#AABBCC", "--central-contact", "none")
         m.quarantine("ann@customer.test", time.time() - 7200)
-        out = m.rc.cli("report", "preview", "ann@customer.test", "--directory", m.rc.dir)
+        admin = ("-o", f"database=host={m.rc.host} dbname={m.rc.dbname} user=rollcall_admin")
+        out = m.rc.cli(*admin, "report", "preview", "ann@customer.test", "--directory", m.rc.dir)
         assert "1 message listed" in out and "#aabbcc" in (m.rc.dir / "report.html").read_text()
         assert "Liberar" in (m.rc.dir / "report.txt").read_text()
         m.rc.run("report", "preview", "bob@customer.test", check=65)
         m.rc.run("report", "resend", "ann@customer.test", check=65)
-        m.rc.cli("report", "resend", "ann@customer.test", "--since", "3h")
+        m.rc.cli(*admin, "report", "resend", "ann@customer.test", "--since", "3h")
         m.rc.cli("user", "password-request", "ann@customer.test")
         m.command("send")
         assert [mail["Subject"] for mail in m.arrived("ann@customer.test", 2)]
@@ -432,7 +470,7 @@ def test_killed_at_any_moment():
         for user in users:
             m.quarantine(user, NOON - 10 * 3600, count=each)
         kills = sending_kills = 0
-        while m.rc.psql("select count(*) from quarantine_recipient where reported_in is null") != "0":
+        while m.rc.psql("select count(*) from quarantine_unreported") != "0":
             one = m.start("spam", now=NOON)
             if kills < 6:
                 with contextlib.suppress(subprocess.TimeoutExpired):
