@@ -13,8 +13,8 @@
 #include "lib/clock.h"
 #include "lib/db.h"
 #include "lib/log.h"
+#include "lib/schema.h"
 #include "policyd/feed.h"
-#include "policyd/sender_feed.h"
 #include "policyd/settings.h"
 
 static const int64_t CONNECT_PAUSE_LEAST = CLOCK_SECOND / 10;
@@ -22,6 +22,8 @@ static const int64_t CONNECT_PAUSE_MOST = 2 * CLOCK_SECOND;
 
 /* SQLSTATE invalid_sql_statement_name */
 static const char UNKNOWN_STATEMENT[] = "26000";
+/* SQLSTATE undefined_table, undefined_column */
+static const char UNKNOWN_TABLE[] = "42P01", UNKNOWN_COLUMN[] = "42703";
 
 struct follower {
     struct follower_options options;
@@ -31,7 +33,6 @@ struct follower {
     _Atomic int64_t failing_since;
     struct db *db;
     bool listening;
-    struct sender_feed senders;
     bool has_refusals; /* the index has them all; each new index begins without */
     bool pooled;       /* something between us and the server does not keep prepared statements */
     bool told_lost, told_behind, told_failed, told_stale; /* each trouble is logged once */
@@ -96,13 +97,25 @@ static const struct statement {
 static const char SESSION[] =
     "set enable_seqscan = off; set jit = off; set plan_cache_mode = force_generic_plan";
 
+/* A database of another version is followed as long as it has what is read; else that is why. */
+static bool blame_version(struct follower *f, struct err *err)
+{
+    const char *state = db_sqlstate(f->db);
+    struct err version;
+
+    if ((strcmp(state, UNKNOWN_TABLE) == 0 || strcmp(state, UNKNOWN_COLUMN) == 0) &&
+        !schema_check(f->db, &version))
+        *err = version;
+    return false;
+}
+
 static bool prepare_session(struct follower *f, struct err *err)
 {
     bool fine = db_script(f->db, SESSION, err);
 
     for (size_t i = 0; fine && !f->pooled && i < STATEMENTS; i++)
         fine = db_prepare(f->db, statements[i].name, statements[i].sql, err);
-    return fine;
+    return fine || blame_version(f, err);
 }
 
 static bool connect_database(struct follower *f)
@@ -199,7 +212,6 @@ static bool load_everything(struct reading *reading, struct err *err)
     log_write(LOG_FULL_LOAD, "from version %lld of this replica to %lld of %s",
               (long long)reading->from.position.version, (long long)reading->header.newest.version,
               db_host(f->db));
-    sender_feed_drop(&f->senders); /* numbers of domains may be others' now */
     replica_load_begin(f->options.replica);
     if (!load_rows(reading, err)) {
         replica_load_abort(f->options.replica);
@@ -269,7 +281,6 @@ static bool take_recipient(struct reading *reading, const struct db_result *row,
 
     if (!feed_recipient(row, 0, &r, err))
         return false;
-    sender_feed_changed(&reading->follower->senders, r.domain_id, span_of(r.local, r.local_len));
     replica_batch_recipient(reading->follower->options.replica, r.domain_id,
                             span_of(r.local, r.local_len), left ? NULL : &r.recipient);
     return true;
@@ -370,9 +381,7 @@ static bool carry_out(struct follower *f, struct reading *reading, struct err *e
         break;
     }
     caught_up(f, reading);
-    return load_refusals(reading, err) &&
-           sender_feed_read(&f->senders, f->db, f->settings.reject_blocked_senders,
-                            &reading->header, err);
+    return load_refusals(reading, err);
 }
 
 static bool follow(struct follower *f, struct err *err)
@@ -482,7 +491,6 @@ struct follower *follower_start(const struct follower_options *options)
     struct follower *f = mem_zero(1, sizeof *f);
 
     f->options = *options;
-    f->senders.replica = options->replica;
     f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     settings_refresh(&f->settings);
     if (f->stop_fd < 0 || pthread_create(&f->thread, NULL, run, f) != 0)
