@@ -8,12 +8,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "lib/kv.h"
 
 enum {
     CACHE_BYTES = 8 << 20,
+    ROOM_LEAST = 32 << 20, /* its log alone takes half of it */
     KEY_LEN = 8,
     FORMAT = 1, /* of the header and of evidence's rows */
 };
@@ -46,6 +48,22 @@ static bool lock_directory(struct keep *keep, struct err *err)
                    keep->directory);
 }
 
+/*
+ * On a full disk Berkeley DB takes what it cannot write for damage, and what was kept would be
+ * moved aside: it is not opened there. What cannot be told counts as room.
+ */
+static bool has_room(const struct keep *keep, struct err *err)
+{
+    struct statvfs disk;
+
+    return statvfs(keep->directory, &disk) != 0 ||
+           (uint64_t)disk.f_bavail * disk.f_frsize >= ROOM_LEAST ||
+           err_set(err, ERR_TEMPORARY,
+                   "observe_directory: %s: no space left on device: make room, %d MiB at least; "
+                   "nothing was read, and is later",
+                   keep->directory, ROOM_LEAST >> 20);
+}
+
 /* A damaged store is moved aside: what it knew is lost, nothing else. */
 static bool open_store(struct keep *keep, struct err *err)
 {
@@ -68,7 +86,7 @@ bool keep_open(struct keep **out, const char *directory, struct err *err)
 
     keep->directory = mem_text(directory);
     keep->lock = -1;
-    if (lock_directory(keep, err) && open_store(keep, err))
+    if (lock_directory(keep, err) && has_room(keep, err) && open_store(keep, err))
         return true;
     keep_close(out);
     return false;

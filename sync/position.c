@@ -99,6 +99,14 @@ static void load_source(struct position *p, const struct db_result *r, size_t ro
     source->progress_us = db_int(r, row, 3);
 }
 
+static bool damaged(const char *gateway, struct err *err)
+{
+    return err_prefix(err,
+                      "gateway %s: its row of log_position is damaged; put it right, or delete it "
+                      "and the current log is read from its beginning",
+                      gateway);
+}
+
 bool position_load(struct position *p, struct db *db, const char *gateway, struct err *err)
 {
     DB_RESULT_AUTO row = NULL;
@@ -109,7 +117,7 @@ bool position_load(struct position *p, struct db *db, const char *gateway, struc
     if (!db_query(db, &row, row_sql, DB_VALUES(gateway), err) ||
         !db_query(db, &sources, sources_sql, DB_VALUES(gateway), err) ||
         !db_query(db, &files, files_sql, DB_VALUES(gateway), err))
-        return false;
+        return err->class == ERR_DATA && damaged(gateway, err);
     if (db_rows(row) == 0)
         return true;
     p->sequence = db_int(row, 0, 0);
