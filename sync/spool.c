@@ -38,7 +38,7 @@ struct head {
 
 static bool fail(struct err *err)
 {
-    return err_set(err, ERR_OTHER, "cannot put the directory's answer aside in %s: %s",
+    return err_set(err, ERR_TEMPORARY, "cannot put the directory's answer aside in %s: %s",
                    getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp", strerror(errno));
 }
 
