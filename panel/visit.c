@@ -230,9 +230,10 @@ static bool open_spool(struct visit *visit)
         snprintf(visit->spool_name + 2 * i, 3, "%02x", random[i]);
     STR_AUTO path = spool_path(visit);
     visit->spool = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (visit->spool < 0)
+    visit->spool_full = visit->spool < 0;
+    if (visit->spool_full)
         log_write(LOG_PANEL_TROUBLE, "%s: %s", path, strerror(errno));
-    return visit->spool >= 0;
+    return !visit->spool_full;
 }
 
 /* Nobody without our form puts anything on our disk. */
@@ -248,13 +249,14 @@ static bool begin_file(void *context, const struct form *form, struct span name,
     return open_spool(visit);
 }
 
-static bool write_all(const struct visit *visit, int fd, struct span bytes)
+static bool write_all(struct visit *visit, int fd, struct span bytes)
 {
     for (size_t done = 0; done < bytes.len;) {
         ssize_t n = write(fd, bytes.at + done, bytes.len - done);
         if (n <= 0) {
             log_write(LOG_PANEL_TROUBLE, "%s: %s", visit->panel->conf->panel_spool_directory,
                       strerror(errno));
+            visit->spool_full = true;
             return false;
         }
         done += (size_t)n;
@@ -264,7 +266,7 @@ static bool write_all(const struct visit *visit, int fd, struct span bytes)
 
 static bool take_file(void *context, struct span bytes)
 {
-    const struct visit *visit = context;
+    struct visit *visit = context;
 
     return write_all(visit, visit->spool, bytes);
 }
@@ -365,6 +367,9 @@ static bool body_is_fine(struct visit *visit)
 
     if (visit->body_outcome == FORM_FINE)
         visit->body_outcome = form_end(&visit->form);
+    if (visit->spool_full)
+        return refuse(visit, 503,
+                      "There is no room for the list now. Nothing was changed; try again later.");
     if (visit->body_outcome != FORM_FINE) {
         log_write(LOG_REQUEST_REFUSED, "%s %s from %s: %s", visit->method, visit->path,
                   visit->client, visit->form.why);
@@ -500,6 +505,46 @@ const char *visit_number(struct visit *visit, const char *text)
 
     (void)visit;
     return str_int64(span_text(text), &number) && number > 0 ? text : "0";
+}
+
+static struct data *child(struct data *map, const char *key)
+{
+    for (struct data *d = map->first; d != NULL; d = d->next)
+        if (strcmp(d->key, key) == 0)
+            return d;
+    return data_child(map, key);
+}
+
+void visit_complain(struct visit *visit, const char *field, const char *text)
+{
+    struct data *list = NULL;
+
+    for (struct data *d = visit->data->first; d != NULL; d = d->next)
+        if (strcmp(d->key, "complaints") == 0)
+            list = d;
+    if (list == NULL)
+        list = data_list(visit->data, "complaints");
+    struct data *one = data_item(list);
+    data_text(one, "field", field);
+    data_text(one, "text", text);
+    data_text(child(visit->data, "errors"), arena_text(visit->arena, span_text(field)), text);
+}
+
+bool visit_has_complaints(const struct visit *visit)
+{
+    return data_true(data_get(visit->data, span_text("complaints")));
+}
+
+void visit_keep_form(struct visit *visit)
+{
+    struct data *map = child(visit->data, "form");
+
+    for (size_t i = 0; i < visit->form.count; i++) {
+        const struct form_field *field = &visit->form.fields[i];
+        if (strcmp(field->name, "token") != 0 && strstr(field->name, "password") == NULL)
+            data_span(map, arena_text(visit->arena, span_text(field->name)),
+                      span_of(field->value, field->len));
+    }
 }
 
 void visit_fail(struct visit *visit, int status, const char *why)

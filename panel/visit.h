@@ -66,6 +66,7 @@ struct visit {
     int spool;                               /* descriptor of the file of the form, -1: none */
     char spool_name[48];                     /* of the file in panel_spool_directory */
     bool spool_taken;                        /* it outlives the visit */
+    bool spool_full;                         /* it could not be made, or not be written */
     char file_name[FORM_FILE_NAME_MOST + 1]; /* as the browser calls it */
     /* while the page is made */
     struct db *db;
@@ -124,16 +125,8 @@ bool visit_add_file(struct visit *visit, struct span bytes, struct err *err) MUS
  */
 void visit_complain(struct visit *visit, const char *field, const char *text);
 bool visit_has_complaints(const struct visit *visit);
-/* What lib refuses (ERR_DATA, ERR_USAGE; "next-hop: …") beside the field of the form that it names,
- * else beside `otherwise`. False: it is no complaint, but trouble. */
-bool visit_complain_of(struct visit *visit, const struct err *err,
-                       const char *otherwise) MUST_CHECK;
-/* The same, and what was typed is kept. */
-bool visit_refused(struct visit *visit, const struct err *err, const char *otherwise) MUST_CHECK;
 /* What was typed, under {{form.NAME}}. */
 void visit_keep_form(struct visit *visit);
-/* Words of a table, which go through visit_words when they are shown. */
-#define N_(text) text
 /* Words in the reader's language. */
 const char *visit_words(const struct visit *visit, const char *text);
 
