@@ -188,12 +188,6 @@ const struct conf_row conf_rows[] = {
         "Text after '4.3.0' when a recipient is neither known nor known to be unknown."),
     ROW(CONF_TEXT, subdomain_text, "Domain not served here", 1, 200, NULL, check_reply, true,
         "Text after '550 5.7.1' for an unserved subdomain of a served domain."),
-    ROW(CONF_BOOL, reject_blocked_senders, "no", 0, 1, NULL, NULL, true,
-        "Whether the gateway refuses, for each recipient, envelope senders that the user or the "
-        "domain has blocked ('rollcall sender'). An allow rule of the same list beats a block; "
-        "postmaster and abuse are never refused."),
-    ROW(CONF_TEXT, blocked_text, "Sender not accepted by this recipient", 1, 200, NULL, check_reply,
-        true, "Text after '550 5.7.1' for a blocked sender, see reject_blocked_senders."),
     ROW(CONF_NUMBER, guard_least, "3", 0, 1000000000, NULL, NULL, true,
         "A change that takes away at most this many recipients of a domain is never held for its "
         "size (unless it is half of them)."),

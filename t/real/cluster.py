@@ -11,9 +11,9 @@ import subprocess
 import threading
 import time
 
-from faults import DOMAIN, Watcher, World
-from harness import Failed, Postfix, PostgreSQL, Rollcall, Scratch, eventually, free_port
-from network import Network
+from faults import DOMAIN, Acknowledged, Watcher, World
+from harness import Postfix, PostgreSQL, Rollcall, Scratch, eventually, free_port
+from network import Host, Network
 
 DATABASE = "roll"
 BULK = """begin; do $$ begin perform roll_begin('bulk'); end $$;
@@ -87,9 +87,9 @@ class Gateway(Rollcall):
 class Cluster(Scratch):
     name = "cluster"
 
-    def __init__(self, bulk, gateways=len(GATEWAYS), postfixes=2):
+    def __init__(self, bulk, gateways=len(GATEWAYS), postfixes=2, cable=Host):
         super().__init__()
-        self.bulk, self.stack = bulk, contextlib.ExitStack()
+        self.bulk, self.cable, self.stack = bulk, cable, contextlib.ExitStack()
         try:
             self._build(gateways, postfixes)
         except BaseException:
@@ -98,7 +98,7 @@ class Cluster(Scratch):
 
     def _build(self, gateways, postfixes):
         enter = self.stack.enter_context
-        self.net = enter(Network())
+        self.net = enter(Network(self.cable))
         hosts = [self.net.host(name) for name in ("db1", "db2")]
         self.gateway_hosts = [self.net.host(f"gw{number + 1}") for number in range(gateways)]
         self.primary = enter(Server(hosts[0]))
@@ -232,43 +232,9 @@ class Mail(threading.Thread):
             eventually(lambda: self.relayed() - self.before >= self.replies["mails"], 60, "all accepted mail at the customer's")
 
 
-class Writer(threading.Thread):
-    """Changes without a pause, whoever is primary: each adds a name and takes away the one ten before. What was
-    acknowledged is noted, and what was under way when the connection broke: nobody knows of that."""
-
-    def __init__(self, cluster):
-        super().__init__(daemon=True)
-        self.cluster, self.done, self.acknowledged, self.unknown = cluster, threading.Event(), {}, set()
-
-    def run(self):
-        number = 0
-        while not self.done.is_set():
-            with contextlib.suppress(Failed, OSError, ValueError), \
-                    self.cluster.primary.session(DATABASE) as session:
-                while not self.done.is_set():
-                    number += 1
-                    changes = {f"ack{number}": True} | ({f"ack{number - 10}": False} if number > 10 else {})
-                    self.unknown |= set(changes)
-                    self.cluster.world.commit(changes, session)
-                    self.unknown -= set(changes)
-                    self.acknowledged |= changes
-            self.done.wait(0.02)
-
-    def wait_for(self, more):
-        wanted = len(self.acknowledged) + more
-        eventually(lambda: len(self.acknowledged) >= wanted, 60, f"{more} more acknowledged changes")
-
-    def lost(self, truth):
-        return [name for name, there in self.acknowledged.items()
-                if name not in self.unknown and there != (name in truth)]
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.done.set()
-        self.join(60)
+def Writer(cluster):
+    """Changes without a pause, whoever is primary."""
+    return Acknowledged(cluster.world, lambda: cluster.primary.session(DATABASE))
 
 
 def since(begun):

@@ -12,7 +12,7 @@ import random
 import re
 import threading
 
-from harness import Late, Rollcall, eventually, request
+from harness import Failed, Late, Rollcall, eventually, request, run
 
 DOMAIN = "faults.test"
 UPSERT = """insert into recipient (domain_id, local_part, kind, state, changed_by)
@@ -166,6 +166,23 @@ def offline(roll):
     return roll.policyd("-o", "database=host=/nonexistent", name="offline")
 
 
+@contextlib.contextmanager
+def small_disk(directory, megabytes, mode="0755"):
+    """A file system of its own; the path of a file that may fill it."""
+    directory.mkdir()
+    run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode={mode}", "rollcall-test", directory)
+    try:
+        yield directory / "filler"
+    finally:
+        run("umount", "-l", directory)
+
+
+def fill(path):
+    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
 class ManyWriter(threading.Thread):
     def __init__(self, world_, number, stop, seed):
         super().__init__(daemon=True)
@@ -193,3 +210,42 @@ class ManyWriter(threading.Thread):
             return
         session.do("commit;" + end)
         self.commits += 1
+
+
+class Acknowledged(threading.Thread):
+    """Changes without a pause: each adds a name and takes away the one ten before. What was acknowledged is noted, and
+    what was under way when the connection broke: nobody knows of that."""
+
+    def __init__(self, world_, connect, every=0.005):
+        super().__init__(daemon=True)
+        self.world, self.connect, self.every = world_, connect, every
+        self.done, self.acknowledged, self.unknown = threading.Event(), {}, set()
+
+    def run(self):
+        number = 0
+        while not self.done.is_set():
+            with contextlib.suppress(Failed, OSError, ValueError), self.connect() as session:
+                while not self.done.wait(self.every):
+                    number += 1
+                    changes = {f"ack{number}": True} | ({f"ack{number - 10}": False} if number > 10 else {})
+                    self.unknown |= set(changes)
+                    self.world.commit(changes, session)
+                    self.unknown -= set(changes)
+                    self.acknowledged |= changes
+            self.done.wait(0.02)
+
+    def wait_for(self, more):
+        wanted = len(self.acknowledged) + more
+        eventually(lambda: len(self.acknowledged) >= wanted, 60, f"{more} more acknowledged changes")
+
+    def lost(self, truth):
+        return [name for name, there in self.acknowledged.items()
+                if name not in self.unknown and there != (name in truth)]
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.join(60)

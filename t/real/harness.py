@@ -432,6 +432,7 @@ class PolicyClient:
 class Policyd:
     """The daemon in the foreground, READY=1 waited for as systemd does."""
     program = BUILD / "bin/rollcall-policyd"
+    environment = {}  # beside the owner's
 
     def __init__(self, owner, options=(), as_root=False, name="policyd"):
         self.owner, self.options, self.as_root, self.process = owner, list(options), as_root, None
@@ -452,7 +453,8 @@ class Policyd:
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
                 [self.program, "-c", self.owner.conf, *self.options], stdout=log, stderr=log,
-                cwd="/", env=self.owner.environment(NOTIFY_SOCKET=self.notify_path), preexec_fn=die_with_parent, **user)
+                cwd="/", env=self.owner.environment(NOTIFY_SOCKET=self.notify_path, **self.environment),
+                preexec_fn=die_with_parent, **user)
         if wait:
             self.wait_notified("READY=1", deadline)
             self.started_in = time.monotonic() - begun

@@ -5,8 +5,8 @@ import os
 import threading
 import time
 
-from faults import DOMAIN, ManyWriter, Watcher, World, ask_all, changeset, offline, world
-from harness import FULL, POLICY_USER, PostgreSQL, Rollcall, eventually, main, own, run, seeded
+from faults import DOMAIN, ManyWriter, Watcher, World, ask_all, changeset, fill, offline, small_disk, world
+from harness import FULL, POLICY_USER, PostgreSQL, Rollcall, eventually, main, own, seeded
 
 # ------------------------------------------------------------------ PostgreSQL goes away
 
@@ -260,24 +260,6 @@ def test_zeroed_pages():
                     w.equal()
 
 
-@contextlib.contextmanager
-def small_disk(directory, megabytes):
-    directory.mkdir()
-    run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0755", "rollcall-test", directory)
-    try:
-        (directory / "replica").mkdir(mode=0o700)
-        own(directory / "replica", POLICY_USER)
-        yield directory / "filler"
-    finally:
-        run("umount", "-l", directory)
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-
-
 def change_until_disk_is_behind(w):
     there = True
     while w.roll.metrics()["rollcall_replica_disk_behind"] == 0:
@@ -290,6 +272,8 @@ def test_disk_full():
     """Changes go on in memory, are told, and reach the disk when it has room again; so after a restart meanwhile."""
     rng = seeded()
     with Rollcall() as roll, small_disk(roll.dir / "disk", 48) as filler:
+        (roll.dir / "disk/replica").mkdir(mode=0o700)
+        own(roll.dir / "disk/replica", POLICY_USER)
         roll.set(replica_directory=roll.dir / "disk/replica")
         w = World(roll, rng)
         roll.policyd()
