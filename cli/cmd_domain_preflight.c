@@ -21,7 +21,7 @@ static const char sources_sql[] =
     "select s.source || case when s.source_id <> 0 then ':' || s.source_id else '' end, count(*),"
     " " SQL_TIME("max(c.created_at)")
     " from recipient_source s join recipient r on r.id = s.recipient_id"
-    " join changeset c on c.id = s.claimed_by"
+    " join changeset c on c.id = r.changed_by"
     " where r.domain_id = $1::integer and r.state in ('active', 'disabled')"
     " group by s.source, s.source_id order by s.source, s.source_id";
 /* Who got clean mail that the customer's server took, within 30 days, and is not on the roll. */

@@ -96,8 +96,8 @@ void check_rights(struct doctor *d)
         "domain:select recipient:select changeset:select roll_clock:select "
         "schema_version:select gateway:select gateway:insert "
         "gateway:update";
-    static const char admin[] = "changeset:insert change:insert recipient:insert recipient:update "
-                                "recipient_source:insert users:insert domain:update";
+    static const char admin[] = "changeset:insert change_line:insert recipient:insert "
+                                "recipient:update users:insert domain:update";
     char for_daemon[400], for_admin[400];
     struct err err;
 

@@ -4,13 +4,9 @@
 #include "sql.h"
 
 /* clang-format off */
-/* The names of the first five domains of a changeset, and a sign that there are more. The history
- * may have a million rows: their index is skipped through. */
+/* The names of the first five domains of a changeset, and a sign that there are more. */
 #define DOMAINS                                                                                    \
-    "(with recursive met(id) as (select min(domain_id) from change where changeset_id = c.id"      \
-    "    union all select (select min(h.domain_id) from change h where h.changeset_id = c.id"      \
-    "      and h.domain_id > met.id) from met where met.id is not null),"                          \
-    "  every(id) as (select id from met where id is not null union"                                \
+    "(with every(id) as (select domain_id from changeset_domain where changeset_id = c.id union"   \
     "    select domain_id from held_domain where changeset_id = c.id union"                        \
     "    select domain_id from domain_change where changeset_id = c.id limit 6)"                   \
     "  select string_agg(case when n > 5 then '…' else name end, e'\\n' order by n) from"          \

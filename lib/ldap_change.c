@@ -101,9 +101,8 @@ static bool check_dropped(struct work *w, struct err *err)
     if (!db_query(w->db, &left,
                   "select d.name from ldap_source_domain s join domain d on d.id = s.domain_id"
                   " where s.source_id = $1::int and d.name <> all ($2::text[])"
-                  " and exists (select from recipient r join recipient_source c"
-                  "   on c.recipient_id = r.id where r.domain_id = d.id and c.source = 'ldap'"
-                  "   and c.source_id = $1::int and r.state <> 'removed') limit 1",
+                  " and exists (select from recipient r where r.domain_id = d.id"
+                  "   and r.claims && array['ldap:' || $1::int, 'ldap:' || $1::int || '!']) limit 1",
                   DB_VALUES(w->id, w->domains.at), err))
         return false;
     return db_rows(left) == 0 ||
@@ -371,8 +370,9 @@ bool ldap_source_remove(struct db *db, const char *name, const char *actor, stru
         return false;
     bool fine =
         db_query(db, &claims,
-                 "select count(*) from recipient_source c join ldap_source s on s.id = c.source_id"
-                 " where c.source = 'ldap' and lower(s.name) = lower($1)",
+                 "select count(*) from recipient r where r.claims && (select"
+                 "   array['ldap:' || s.id, 'ldap:' || s.id || '!'] from ldap_source s"
+                 "   where lower(s.name) = lower($1))",
                  DB_VALUES(name), err);
     if (fine && db_int(claims, 0, 0) > 0)
         fine = err_set(err, ERR_DATA,

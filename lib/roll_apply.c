@@ -3,7 +3,7 @@
  *
  * Only rows that really change are written, in address order, and statements with nothing to do are
  * not sent. Order matters: users before their addresses; addresses that stop being primary before
- * those that become it (an index allows a user one); claims after the addresses they are about.
+ * those that become it (an index allows a user one); the history before what it tells of.
  * A user without any address stays as a row: the undo of what took them brings it back.
  */
 #include <stdio.h>
@@ -30,20 +30,22 @@ static const char rename_sql[] =
 
 static const char new_addresses_sql[] =
     "insert into recipient (id, domain_id, local_part, user_id, kind, state, disabled_by_person,"
-    "   changed_by) overriding system value"
+    "   claims, changed_by, born_by) overriding system value"
     " select rid, domain_id, local_part, after_user, after_kind, after_state, after_person,"
-    "   " CHANGESET " from roll_diff where sign = '+' and fresh";
+    "   after_claims, " CHANGESET ", " CHANGESET " from roll_diff where sign = '+' and fresh";
 
 /*
  * An address that comes back has no evidence from before; $2: but what an undo brings back has. One
  * that is to be the primary of another user must first stop being one.
  */
+#define BORN "born_by = case when d.sign = '+' then " CHANGESET " end"
 static const char falling_sql[] =
     "update recipient r set user_id = d.after_user, changed_by = " CHANGESET ","
     "   kind = case when d.after_kind = 'primary' and d.after_user is distinct from d.before_user"
     "     then 'alias' else coalesce(d.after_kind, r.kind) end,"
     "   state = coalesce(d.after_state, 'removed'),"
     "   disabled_by_person = coalesce(d.after_person, false),"
+    "   claims = coalesce(d.after_claims, '{}'), " BORN ","
     "   verified_on = case when d.sign = '+' and not $2::boolean then null else r.verified_on end,"
     "   refused_at = case when coalesce(d.before_state, 'retired') = 'retired'"
     "     and d.after_state in ('active', 'disabled') and not $2::boolean then null"
@@ -52,7 +54,8 @@ static const char falling_sql[] =
     "   and (d.after_kind is distinct from 'primary' or d.before_kind = 'primary')";
 static const char rising_sql[] =
     "update recipient r set user_id = d.after_user, changed_by = " CHANGESET ", kind = 'primary',"
-    "   state = d.after_state, disabled_by_person = d.after_person,"
+    "   state = d.after_state, disabled_by_person = d.after_person, claims = d.after_claims,"
+    "   " BORN ","
     "   verified_on = case when d.sign = '+' and not $2::boolean then null else r.verified_on end,"
     "   refused_at = case when coalesce(d.before_state, 'retired') = 'retired'"
     "     and d.after_state in ('active', 'disabled') and not $2::boolean then null"
@@ -61,30 +64,19 @@ static const char rising_sql[] =
     "   and d.after_kind = 'primary' and (d.after_user, d.after_kind) is distinct from"
     "     (d.before_user, d.before_kind)";
 
-static const char claims_gone_sql[] =
-    "delete from recipient_source s using roll_diff d where s.recipient_id = d.rid"
-    " and (d.sign = '-' or d.sign = '~' and d.before_claims <> d.after_claims"
-    "   and roll_claim(s.source, s.source_id, s.disabled) <> all (d.after_claims))";
-static const char claims_come_sql[] =
-    "insert into recipient_source (recipient_id, source, source_id, disabled, claimed_by)"
-    " select d.rid, split_part(rtrim(c, '!'), ':', 1)::source_kind,"
-    "   coalesce(nullif(split_part(rtrim(c, '!'), ':', 2), '')::int, 0), right(c, 1) = '!',"
-    "   " CHANGESET " from roll_diff d cross join unnest(d.after_claims) c"
-    " where d.sign in ('+', '~') and (not d.fresh or $2::boolean)"
-    "   and c <> all (coalesce(d.before_claims, '{}'))";
-/* The one claim of an address that a list brings. */
-static const char claims_new_sql[] =
-    "insert into recipient_source (recipient_id, source, source_id, disabled, claimed_by)"
-    " select rid, $2::source_kind, $3::int, after_claims[1] <> $4::text, " CHANGESET
-    " from roll_diff where sign = '+' and fresh";
-
+/* What comes is its own history: see recipient.born_by. */
 static const char history_sql[] =
-    "insert into change (changeset_id, domain_id, local_part, before_user, before_kind,"
+    "insert into change_line (changeset_id, domain_id, local_part, before_user, before_kind,"
     "   before_state, before_person, before_claims, after_user, after_kind, after_state,"
-    "   after_person, after_claims)"
+    "   after_person, after_claims, born_by)"
     " select " CHANGESET ", domain_id, local_part, before_user, before_kind, before_state,"
     "   before_person, before_claims, after_user, after_kind, after_state, after_person,"
-    "   after_claims from roll_diff where sign in ('+', '-', '~')";
+    "   after_claims, born from roll_diff where sign in ('-', '~')";
+
+/* $2: the domains. */
+static const char domains_sql[] =
+    "insert into changeset_domain (changeset_id, domain_id) select " CHANGESET
+    ", unnest($2::int[])";
 
 /* The first list with anybody in it makes a domain's list a complete one. $2: the domains. */
 static const char loaded_sql[] =
@@ -177,16 +169,20 @@ static bool apply_addresses(struct roll_job *job, const struct roll_plan *plan,
            (plan->rising == 0 || say_undo(job, rising_sql, changeset, err));
 }
 
-static bool apply_claims(struct roll_job *job, const struct roll_plan *plan, const char *changeset,
-                         struct err *err)
+/* Which domains it is about. */
+static bool apply_domains(struct roll_job *job, const struct roll_plan *plan, const char *changeset,
+                          struct err *err)
 {
-    bool plain = plan->fresh > 0 && job->undo == NULL;
+    struct roll_ids ids = {0};
+    BUF_AUTO text = {0};
 
-    return (plan->touched == 0 || db_exec(job->db, claims_gone_sql, DB_NO_VALUES, NULL, err)) &&
-           ((plan->touched == 0 && plain) || say_undo(job, claims_come_sql, changeset, err)) &&
-           (!plain ||
-            db_exec(job->db, claims_new_sql,
-                    DB_VALUES(changeset, job->source, job->source_id, job->own), NULL, err));
+    for (size_t i = 0; i < plan->domain_count; i++)
+        if (plan->domains[i].touched)
+            roll_ids_add(&ids, plan->domains[i].id);
+    roll_ids_text(&ids, &text);
+    bool none = ids.count == 0;
+    roll_ids_free(&ids);
+    return none || db_exec(job->db, domains_sql, DB_VALUES(changeset, text.at), NULL, err);
 }
 
 static bool apply_loaded(struct roll_job *job, const struct roll_plan *plan, const char *changeset,
@@ -209,8 +205,8 @@ static bool apply_all(struct roll_job *job, const struct roll_plan *plan, const 
 {
     return (plan->new_users == 0 || db_exec(job->db, new_users_sql, DB_NO_VALUES, NULL, err)) &&
            (plan->renamed == 0 || say(job, rename_sql, changeset, err)) &&
-           apply_addresses(job, plan, changeset, err) && apply_claims(job, plan, changeset, err) &&
-           (plan->fresh + plan->touched == 0 || say(job, history_sql, changeset, err)) &&
+           (plan->removed + plan->changed == 0 || say(job, history_sql, changeset, err)) &&
+           apply_addresses(job, plan, changeset, err) && apply_domains(job, plan, changeset, err) &&
            apply_loaded(job, plan, changeset, err);
 }
 

@@ -73,12 +73,6 @@ struct roll_job {
     bool over;        /* committed: nothing to roll back */
 };
 
-/* The claims of a recipient, as roll_claims() has them, but planned with the statement around. */
-#define ROLL_CLAIMS_OF(id)                                                                         \
-    "array(select roll_claim(s.source, s.source_id, s.disabled) from recipient_source s"           \
-    " where s.recipient_id = " id                                                                  \
-    " order by roll_claim(s.source, s.source_id, s.disabled) collate \"C\")"
-
 enum { ROLL_LARGE = 500 }; /* addresses; from here on statistics and memory pay */
 
 /* roll.c */
@@ -109,6 +103,7 @@ struct roll_plan_domain {
     int32_t customer;
     int64_t guard_percent;     /* -1: the setting */
     bool unloaded;             /* its list never was complete */
+    bool touched;              /* the plan changes addresses of it */
     int64_t kept;              /* addresses of it in the plan that are on the roll afterwards */
     int64_t leaving, removing; /* accepted now and not afterwards; of these: off the roll */
 };

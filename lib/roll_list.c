@@ -15,34 +15,22 @@
 /* clang-format off */
 
 /* Parameters of both statements, of the first, of the second. */
-#define REPLACE   "$3::boolean"
-#define SOURCE    "$1::source_kind"
-#define SOURCE_ID "$2::int"
-#define SCOPE     "$4::int[]"
-#define OWN       "$1::text" /* this source as a claim reads */
-#define FOLLOW    "$2::boolean"
+#define OWN     "$1::text" /* this source as a claim reads */
+#define REPLACE "$2::boolean"
+#define SCOPE   "$3::int[]"
+#define FOLLOW  "$3::boolean"
 
 /* The list's addresses, beside their own rows only; or, of a list that speaks for domains,
  * beside all that these have. */
 #define MEET_OWN "left join recipient r"
 #define MEET_ALL "full join (select * from recipient where domain_id = any (" SCOPE ")) r"
 
-/*
- * Whether the claims to a row are not yet what the list wants. Every address on the roll has a
- * claim, so that one without any other than this source's plain one has that: a look at the others,
- * which are few where one source feeds the roll, spares a look at each.
- */
-#define CLAIM(condition)                                                                           \
-    "exists (select from recipient_source c where c.recipient_id = r.id and " condition ")"
-#define IS_OWN "(c.source, c.source_id) = (" SOURCE ", " SOURCE_ID ")"
-#define CLAIMED                                                                                    \
-    "case when not " CLAIM("(not " IS_OWN " or c.disabled)") " then not l.disabled"                \
-    "   else " CLAIM(IS_OWN " and c.disabled = l.disabled")                                        \
-    "     and not (" REPLACE " and " CLAIM("not " IS_OWN) ") end"
 /* Not yet as the list wants it, as far as the row alone tells. */
 #define IS_NEWS                                                                                    \
     "(r.kind = l.kind and r.state = case when l.disabled or r.disabled_by_person"                  \
-    "   then 'disabled' else 'active' end::recipient_state and " CLAIMED                           \
+    "   then 'disabled' else 'active' end::recipient_state"                                        \
+    " and case when l.disabled then " OWN " || '!' else " OWN " end = any (r.claims)"              \
+    " and (not " REPLACE " or cardinality(r.claims) = 1)"                                          \
     " and (l.name = '' or l.kind <> 'primary'"                                                     \
     "   or (select u.name from users u where u.id = r.user_id) = l.name)"                          \
     " and coalesce(l.known = r.user_id, true)) is not true"
@@ -59,19 +47,20 @@
     "   coalesce(r.state <> 'removed', false) as here, r.user_id as owner,"                        \
     "   case when r.state <> 'removed' then r.kind end as kind,"                                   \
     "   nullif(r.state, 'removed') as state, case when r.state <> 'removed'"                       \
-    "     then r.disabled_by_person end as person, l.place is null as absent,"                     \
+    "     then r.disabled_by_person end as person, case when r.state <> 'removed'"                 \
+    "     then r.claims end as claims, r.born_by as born, l.place is null as absent,"              \
     "   l.place is not null and (l.lone or " IS_NEWS ") as news"                                   \
     " from (select * from roll_list where fault is null) l " meet                                  \
     "   on r.domain_id = l.domain_id and r.local_part = l.local_part"                              \
     " where case when l.place is null then " otherwise " else not l.lone or " IS_NEWS " end"
 static const char met_own_sql[] = MET(MEET_OWN, "false");
 static const char met_all_sql[] =
-    MET(MEET_ALL, "r.state <> 'removed' and (" REPLACE " or " CLAIM(IS_OWN) ")");
+    MET(MEET_ALL, "r.state <> 'removed' and (" REPLACE " or r.claims && array[" OWN ", " OWN " || '!'])");
 
 /* What an address that is here has now. */
 #define FACT                                                                                       \
-    "select m.*, case when m.here then " ROLL_CLAIMS_OF("m.rid") " end as claims, case when m.name" \
-    " <> '' then (select u.name from users u where u.id = m.owner) end as owner_name from roll_met m"
+    "select m.*, case when m.name <> '' then (select u.name from users u where u.id = m.owner)"    \
+    "   end as owner_name from roll_met m"
 
 _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
 /* roll_problem_kind, or null. Movable is what nobody else speaks for. `whole`: its owner's primary
@@ -84,7 +73,7 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
 /* What the next step needs of a row. */
 #define ROW                                                                                        \
     "f.place, f.line, f.domain_id, f.local_part, f.disabled, f.name, f.rid, f.here, f.owner, f.kind,"       \
-    " f.state, f.person, f.claims, f.owner_name, f.problem"
+    " f.state, f.person, f.claims, f.born, f.owner_name, f.problem"
 
 /* Entries of one address each are decided row by row. */
 #define LONE                                                                                       \
@@ -139,7 +128,7 @@ static const char known_sql[] = SEVERAL("not m.absent", "",
 
 /* Addresses that nobody had, of entries without any other: a first list is made of them. */
 #define FRESH(user, from)                                                                          \
-    " union all select '+', null, m.line, nullif(m.name, ''), m.rid, m.listed = 'primary',"        \
+    " union all select '+', null, m.line, nullif(m.name, ''), m.rid, null, m.listed = 'primary',"  \
     "   m.domain_id, m.local_part, null, null, null, null, null, " user ", m.listed,"              \
     "   case when m.disabled then 'disabled' else 'active' end::recipient_state, false, null,"     \
     "   m.place"                                                                                   \
@@ -149,7 +138,7 @@ static const char fresh_several_sql[] = FRESH("w.id", "join unborn w on w.entry 
 
 /* An address that the list does not name loses its claims: this source's, or all. */
 static const char absent_sql[] =
-    " union all select case when stays then '~' else '-' end::\"char\", null, 0, null, rid, false,"
+    " union all select case when stays then '~' else '-' end::\"char\", null, 0, null, rid, born, false,"
     "   domain_id, local_part, owner, kind, state, person, claims, case when stays then owner end,"
     "   case when stays then kind end, case when not stays then null when state = 'retired'"
     "     then 'retired' when person or roll_disables(remain) then 'disabled'"
@@ -157,7 +146,7 @@ static const char absent_sql[] =
     "   case when stays then remain end, 0"
     " from (select a.*, remain <> '{}' as stays from (select a.*, case when " REPLACE " then '{}'"
     "     else array_remove(array_remove(a.claims, " OWN "), " OWN " || '!') end as remain"
-    "   from (select m.*, " ROLL_CLAIMS_OF("m.rid") " as claims from roll_met m where m.absent) a) a) a";
+    "   from (select * from roll_met m where m.absent) a) a) a";
 
 /*
  * … and, around it, what becomes of each. "offset 0" keeps the planner from writing what is
@@ -167,14 +156,14 @@ static const char absent_sql[] =
 static const char around_sql[] =
     "create temp table roll_diff on commit drop as %s"
     " select sign, problem, line, name, coalesce(rid, case when sign = '+'"
-    "     then nextval('recipient_id_seq') end) as rid, rid is null as fresh,"
+    "     then nextval('recipient_id_seq') end) as rid, rid is null as fresh, born,"
     "   coalesce(new_user, false) as new_user, domain_id, local_part,"
     "   before_user, before_kind, before_state, before_person, before_claims,"
     "   coalesce(after_user, case when new_user then nextval('users_id_seq') end) as after_user,"
     "   after_kind, after_state, after_person, coalesce(after_claims, case when sign = '+'"
     "     then array[" OWN " || case when after_state = 'disabled' then '!' else '' end] end)"
     "     as after_claims"
-    " from (select * from (select sign, problem, line, nullif(name, '') as name, rid, new_user, domain_id,"
+    " from (select * from (select sign, problem, line, nullif(name, '') as name, rid, born, new_user, domain_id,"
     "   local_part, owner as before_user, kind as before_kind, state as before_state,"
     "   person as before_person, claims as before_claims, after_user, after_kind, after_state,"
     "   after_person, after_claims, place"
@@ -202,8 +191,8 @@ static bool meet(struct roll_job *job, const char *replace, struct err *err)
     int64_t met;
 
     roll_ids_text(job->scope.count > 0 ? &job->scope : &job->listed, &scope);
-    const char *const values[] = {job->source, job->source_id, replace, scope.at};
-    return db_exec(job->db, all ? met_all_sql : met_own_sql, values, all ? 4 : 3, &met, err) &&
+    const char *const values[] = {job->own, replace, scope.at};
+    return db_exec(job->db, all ? met_all_sql : met_own_sql, values, all ? 3 : 2, &met, err) &&
            (met < ROLL_LARGE ||
             db_script(job->db, "analyze roll_met (entry, lone, here, absent)", err));
 }
@@ -221,6 +210,6 @@ bool roll_list_draft(struct roll_job *job, struct err *err)
                               mode != ROLL_ADD ? absent_sql : "");
 
     return meet(job, replace, err) &&
-           db_exec(job->db, sql, DB_VALUES(job->own, mode == ROLL_FOLLOW ? "t" : "f", replace),
+           db_exec(job->db, sql, DB_VALUES(job->own, replace, mode == ROLL_FOLLOW ? "t" : "f"),
                    NULL, err);
 }

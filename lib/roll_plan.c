@@ -28,14 +28,15 @@ static const char named_sql[] =
     " target as (select id from named where id is not null union select r.id from named n"
     "     join recipient r on r.user_id = n.user_id and r.kind = 'alias'"
     "       and r.state <> 'removed' where n.kind = 'primary' and $1 <> 'retire'),"
-    " fact as (select r.*, roll_claims(r.id) as claims, case $1 when 'disable' then true"
+    " fact as (select r.*, case $1 when 'disable' then true"
     "     when 'enable' then false else r.disabled_by_person end as after_person"
     "     from target t join recipient r on r.id = t.id),"
     " fate as (select f.*, case when f.state = 'retired' or $1 = 'retire' then 'retired'"
     "     when f.after_person or roll_disables(f.claims) then 'disabled' else 'active'"
     "     end::recipient_state as after_state, $1 <> 'withdraw' as stays from fact f)"
     " select case when stays then '~' else '-' end::\"char\" as sign, null::int as problem,"
-    "   0 as line, null::text as name, id as rid, false as fresh, false as new_user,"
+    "   0 as line, null::text as name, id as rid, false as fresh, born_by as born,"
+    "   false as new_user,"
     "   domain_id, local_part, user_id as before_user, kind as before_kind,"
     "   state as before_state, disabled_by_person as before_person, claims as before_claims,"
     "   case when stays then user_id end as after_user, case when stays then kind end as after_kind,"
@@ -43,8 +44,8 @@ static const char named_sql[] =
     "   case when stays then after_person end as after_person,"
     "   case when stays then claims end as after_claims from fate"
     "   where not stays or (after_person, after_state) <> (disabled_by_person, state)"
-    " union all select '!', 2, line, null, null, false, false, domain_id, local_part, null, null,"
-    "   null, null, null, null, null, null, null, null from named where id is null";
+    " union all select '!', 2, line, null, null, false, null, false, domain_id, local_part, null,"
+    "   null, null, null, null, null, null, null, null, null from named where id is null";
 
 /* ---- what follows from it ---- */
 
@@ -65,9 +66,9 @@ static const char promote_sql[] =
     "   order by o.owner, o.state = 'retired', o.local_part || '@' || d.name collate \"C\"),"
     " raised as (update roll_diff d set after_kind = 'primary' from heir h where h.planned"
     "   and d.rid = h.rid and d.sign in ('+', '~'))"
-    " insert into roll_diff select '~', null, 0, null, r.id, false, false, r.domain_id,"
-    "   r.local_part, r.user_id, r.kind, r.state, r.disabled_by_person, roll_claims(r.id),"
-    "   r.user_id, 'primary', r.state, r.disabled_by_person, roll_claims(r.id)"
+    " insert into roll_diff select '~', null, 0, null, r.id, false, r.born_by, false, r.domain_id,"
+    "   r.local_part, r.user_id, r.kind, r.state, r.disabled_by_person, r.claims,"
+    "   r.user_id, 'primary', r.state, r.disabled_by_person, r.claims"
     "   from heir h join recipient r on r.id = h.rid where not h.planned";
 
 /* One row for each domain that the plan touches. */
@@ -110,6 +111,9 @@ static void summarise_row(struct roll_plan *plan, const struct db_result *rows, 
         .guard_percent = db_int(rows, row, 3),
         .unloaded = db_bool(rows, row, 4),
         .kept = db_int(rows, row, first) + db_int(rows, row, first + 2),
+        .touched = db_int(rows, row, first) + db_int(rows, row, first + 1) +
+                       db_int(rows, row, first + 2) >
+                   0,
         .leaving = db_int(rows, row, first + 4),
         .removing = db_int(rows, row, first + 5),
     };

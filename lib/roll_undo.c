@@ -71,26 +71,38 @@ static bool lock_changeset(struct db *db, const char *id, const char *wanted, st
 /* clang-format off */
 
 /*
- * What the history has, turned round. Claims are put together only for addresses that somebody
- * touched since: whatever changes a claim marks its address with its changeset.
+ * What the history has, turned round: its lines beside the rows as they are now, and what the
+ * changeset brought and nobody touched since, which is as it left it.
  */
+#define LINES                                                                                      \
+    "select domain_id, local_part, before_user, before_kind, before_state, before_person,"        \
+    "   before_claims, after_user, after_kind, after_state, after_person, after_claims"            \
+    "   from change_line where changeset_id = $1::bigint"                                          \
+    " union all select domain_id, local_part, null, null, null, null, null, before_user,"          \
+    "   before_kind, before_state, before_person, before_claims from change_line"                  \
+    "   where born_by = $1::bigint"
 static const char inverse_sql[] =
     "create temp table roll_diff on commit drop as"
     " with fact as (select h.*, r.id as rid, r.user_id, case when r.state <> 'removed' then r.kind"
     "     end as kind, nullif(r.state, 'removed') as state, case when r.state <> 'removed'"
-    "     then r.disabled_by_person end as person, case when r.changed_by = h.changeset_id"
-    "     then h.after_claims when r.state <> 'removed' then " ROLL_CLAIMS_OF("r.id") " end"
-    "     as claims from change h left join recipient r on r.domain_id = h.domain_id"
-    "     and r.local_part = h.local_part where h.changeset_id = $1::bigint)"
+    "     then r.disabled_by_person end as person, case when r.state <> 'removed'"
+    "     then r.claims end as claims, r.born_by as born from (" LINES ") h left join recipient r"
+    "     on r.domain_id = h.domain_id and r.local_part = h.local_part)"
     " select case when before_state is null then '-' when state is null then '+' else '~'"
     "     end::\"char\" as sign, null::int as problem, 0 as line, null::text as name,"
-    "   coalesce(rid, nextval('recipient_id_seq')) as rid, rid is null as fresh,"
+    "   coalesce(rid, nextval('recipient_id_seq')) as rid, rid is null as fresh, born,"
     "   false as new_user, domain_id, local_part, user_id as before_user, kind as before_kind,"
     "   state as before_state, person as before_person, claims as before_claims,"
     "   before_user as after_user, before_kind as after_kind, before_state as after_state,"
     "   before_person as after_person, before_claims as after_claims,"
     "   (user_id, kind, state, person, claims) is distinct from (after_user, after_kind,"
-    "     after_state, after_person, after_claims) as stale from fact";
+    "     after_state, after_person, after_claims) as stale from fact"
+    " union all select '-', null, 0, null, id, false, born_by, false, domain_id, local_part,"
+    "   user_id, kind, state, disabled_by_person, claims, null, null, null, null, null, false"
+    "   from recipient where born_by = changed_by and changed_by = $1::bigint"
+    " union all select '-', null, 0, null, id, false, born_by, false, domain_id, local_part,"
+    "   user_id, kind, state, disabled_by_person, claims, null, null, null, null, null, false"
+    "   from recipient where born_by <> changed_by and born_by = $1::bigint";
 
 /* clang-format on */
 
@@ -120,7 +132,7 @@ static const char names_back_sql[] =
     "     where changeset_id = $1::bigint and before_name <> after_name),"
     " told as (update roll_diff d set name = b.name from back b where d.after_user = b.id"
     "     and d.after_kind = 'primary' returning b.id)"
-    " insert into roll_diff select '=', null, 0, b.name, r.id, false, false, r.domain_id,"
+    " insert into roll_diff select '=', null, 0, b.name, r.id, false, null, false, r.domain_id,"
     "   r.local_part, r.user_id, r.kind, r.state, r.disabled_by_person, null, r.user_id, r.kind,"
     "   r.state, r.disabled_by_person, null, false from back b"
     "   join recipient r on r.user_id = b.id and r.kind = 'primary'"
@@ -283,8 +295,8 @@ bool roll_undo(struct db *db, int64_t id, const struct roll_request *request,
         return false;
     job->undo = text;
     bool fine =
-        fill_ids(job, "select distinct domain_id from change where changeset_id = $1::bigint", text,
-                 &job->extra, err) &&
+        fill_ids(job, "select domain_id from changeset_domain where changeset_id = $1::bigint",
+                 text, &job->extra, err) &&
         roll_job_prepare(job, err) && roll_job_run(job, listener, outcome, err);
     roll_abort(&job);
     return fine;

@@ -8,9 +8,7 @@
 #define SQL_AGE(what) "(extract(epoch from clock_timestamp() - (" what ")) * 1000000)::bigint"
 /* The claims of a recipient row r, as people read them, one a line. */
 #define SQL_SOURCES                                                                                \
-    "(select string_agg(s.source::text || case when s.source = 'ldap' then ':' || s.source_id"     \
-    " else '' end || case when s.disabled then '!' else '' end, e'\\n' order by s.source,"         \
-    " s.source_id) from recipient_source s where s.recipient_id = r.id)"
+    "nullif(array_to_string(r.claims, e'\\n'), '')"
 /* local@domain, quoted where RFC 5321 wants it, as in the view `roll`. */
 #define SQL_ATOM "[^][()<>:;@\\\\,.\" [:cntrl:]]+"
 #define SQL_ADDRESS(local, domain)                                                                 \

@@ -27,9 +27,10 @@ grant select on domain, recipient, changeset, roll_clock, gateway, schema_versio
 grant insert, update, delete on gateway to rollcall_policyd;
 
 -- an administrator's command line
-grant select, insert, update on customer, domain, users, recipient, changeset, change, user_change, domain_change, held_entry,
+grant select, insert, update on customer, domain, users, recipient, changeset, user_change, domain_change, held_entry,
   held_domain to rollcall_admin;
-grant select, insert, update, delete on recipient_source to rollcall_admin;
+grant select, insert on change_line, changeset_domain to rollcall_admin;
+grant select on change, recipient_source to rollcall_admin;
 grant delete on customer, held_entry, held_domain to rollcall_admin;
 grant usage on sequence users_id_seq, recipient_id_seq to rollcall_admin;
 grant select on roll, roll_clock, schema_version to rollcall_admin;
@@ -41,11 +42,12 @@ grant execute on function roll_purge(interval, interval), user_forget(integer, t
 -- central programs that change the roll through the one door
 grant select on customer, domain, roll_clock, schema_version, gateway to rollcall_sync;
 grant update on domain to rollcall_sync;
-grant select, insert, update on users, recipient, changeset, change, user_change, held_entry, held_domain to rollcall_sync;
+grant select, insert, update on users, recipient, changeset, user_change, held_entry, held_domain to rollcall_sync;
+grant select, insert on change_line, changeset_domain to rollcall_sync;
 grant insert on domain_change to rollcall_sync;
 grant delete on held_entry, held_domain to rollcall_sync;
 grant usage on sequence users_id_seq, recipient_id_seq to rollcall_sync;
-grant select, insert, update, delete on recipient_source to rollcall_sync;
+grant select on change, recipient_source to rollcall_sync;
 grant insert on audit to rollcall_sync;
 
 -- on gateways: may only add what it saw, and move its own position
@@ -94,12 +96,12 @@ grant execute on function quarantine_domain(text), quarantine_drop(bigint[]),
 grant select on quarantine_message, quarantine_recipient, sender_rule to rollcall_report;
 
 -- the panel: what it sees of all this is decided by row-level security (0006_panel)
-grant select on customer, domain, users, recipient, recipient_source, changeset, change, user_change, domain_change,
-  held_entry, held_domain, observation, refusal, domain_observation, audit, gateway, gateway_hour, roll_clock,
+grant select on customer, domain, users, recipient, recipient_source, changeset, change, change_line, changeset_domain,
+  user_change, domain_change, held_entry, held_domain, observation, refusal, domain_observation, audit, gateway, gateway_hour, roll_clock,
   schema_version, ldap_source_domain, ldap_run, ldap_user to rollcall_panel;
-grant insert, update on customer, domain, users, recipient, changeset, change, user_change, domain_change, held_entry,
+grant insert, update on customer, domain, users, recipient, changeset, user_change, domain_change, held_entry,
   held_domain to rollcall_panel;
-grant select, insert, update, delete on recipient_source to rollcall_panel;
+grant insert on change_line, changeset_domain to rollcall_panel;
 grant delete on customer, held_entry, held_domain to rollcall_panel;
 grant usage on sequence users_id_seq, recipient_id_seq to rollcall_panel;
 grant insert on audit to rollcall_panel;

@@ -24,10 +24,9 @@ def fill(roll):
         insert into domain (name, customer_id, loaded_at, changed_by)
           select 'd' || i || '.test', 1, now(), roll_changeset() from generate_series(0, 9) i;
         insert into users (customer_id) select 1 from generate_series(1, 10000);
-        insert into recipient (domain_id, local_part, user_id, kind, changed_by)
-          select 1 + i % 10, 'u' || lpad(i::text, 7, '0'), i + 1, 'primary', roll_changeset()
+        insert into recipient (domain_id, local_part, user_id, kind, claims, changed_by)
+          select 1 + i % 10, 'u' || lpad(i::text, 7, '0'), i + 1, 'primary', '{manual}', roll_changeset()
             from generate_series(0, 9999) i;
-        insert into recipient_source (recipient_id, source) select id, 'manual' from recipient;
         commit""")
 
 

@@ -197,14 +197,13 @@ static void fill_roll(void)
         " where name = 'a.example';"
         "insert into users (customer_id, name) select customer_id, 'Bob' from domain"
         " where name = 'a.example';"
-        "insert into recipient (domain_id, local_part, user_id, kind, changed_by)"
-        " select d.id, x.local, u.id, x.kind::recipient_kind, roll_changeset() from (values"
+        "insert into recipient (domain_id, local_part, user_id, kind, claims, changed_by)"
+        " select d.id, x.local, u.id, x.kind::recipient_kind, '{manual}', roll_changeset()"
+        " from (values"
         "  ('a.example', 'ann', 'Ann', 'primary'), ('b.example', 'ann', 'Ann', 'alias'),"
         "  ('b.example', 'bob', 'Bob', 'primary'), ('a.example', 'Bob', 'Bob', 'alias'),"
         "  ('a.example', 'all', null, 'group')) x(domain, local, who, kind)"
-        " join domain d on d.name = x.domain left join users u on u.name = x.who;"
-        "insert into recipient_source (recipient_id, source, claimed_by)"
-        " select id, 'manual', roll_changeset() from recipient where state = 'active'; commit");
+        " join domain d on d.name = x.domain left join users u on u.name = x.who; commit");
 }
 
 static void check_alias(void)
