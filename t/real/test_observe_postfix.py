@@ -4,10 +4,15 @@ Catches: what Postfix logs otherwise than believed; senders, recipients and head
 """
 import contextlib
 import datetime
+import grp
+import pathlib
+import pwd
 import re
+import shutil
 import smtplib
 
-from harness import Postfix, Rollcall, eventually, main, rcpt, run, shared_postgresql, smtp
+from harness import (BUILD, POLICY_USER, SANITIZER_WORDS, Postfix, Rollcall, eventually, main, own, rcpt, run, shared_postgresql,
+                     smtp)
 from observed import DAY, Observed, at
 
 
@@ -181,6 +186,72 @@ def test_catch_all_is_found():
         told = roll.create(now=at(2, "00:05:00")).stderr
         assert roll.users() == [] and "accepts everything" in told, told
         assert "accepts everything" in roll.observe("status", role="rollcall_sync").stdout
+
+
+UNIT = pathlib.Path(__file__).resolve().parents[2] / "etc/systemd/rollcall-observe-collect.service"
+
+
+def unit(name):
+    return [line.split("=", 1)[1] for line in UNIT.read_text().splitlines() if line.startswith(f"{name}=")]
+
+
+def sandboxed(gateway, writable, *command):
+    """What the unit leaves its program: its user and groups, no new privileges, a root that is read-only but for the
+    maildrop and its state, a user namespace that knows only itself; the instance stands at /etc/postfix."""
+    user = pwd.getpwnam(POLICY_USER)
+    groups = ",".join(str(grp.getgrnam(name).gr_gid) for name in unit("SupplementaryGroups")[0].split()
+                      if name in {g.gr_name for g in grp.getgrall()})
+    below = [gateway.queue / "maildrop", gateway.queue / "public", *writable]
+    script = "".join(f"mount --bind {d} {d} && " for d in below) + f"""mount --bind {gateway.etc} /etc/postfix &&
+        mount -o remount,bind,ro / && umask 077 &&
+        exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --groups={groups} --no-new-privs --bounding-set=-all \\
+        --inh-caps=-all unshare --user --map-current-user "$@" """
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sandbox", *command)
+
+
+def allowed_calls():
+    """The system calls that the unit's filter lets through."""
+    names = set()
+    for line in unit("SystemCallFilter"):
+        for part in line.lstrip("~").split():
+            more, seen = [part], set()
+            while more:
+                name = more.pop()
+                if not name.startswith("@"):
+                    seen.add(name)
+                    continue
+                told = run("systemd-analyze", "syscall-filter", name).stdout.splitlines()
+                more += [word.strip() for word in told[1:] if word.strip() and not word.strip().startswith("#")]
+            names = names - seen if line.startswith("~") else names | seen
+    return names
+
+
+def test_probe_as_the_unit_allows():
+    """sendmail -bv without its setgid postdrop: the question is queued at once, by a member of the group, and answered."""
+    with scene(["bob@c.test"], policyd=False, catch_all_probe="yes", postfix_config_directory="/etc/postfix") as (customer, gateway, roll):
+        state = roll.dir / "observe"
+        state.mkdir()
+        own(state, POLICY_USER)
+        gateway.log.chmod(0o640)
+        shutil.chown(gateway.log, group="adm")
+        roll.psql("update domain_observation set since = '2000-01-01'")
+        answered = lambda: roll.psql("select probe is not null, probe_answered_at is not null, accepts_everything from domain_observation")
+        done = run(*sandboxed(gateway, [state], BUILD / "bin/rollcall-observe", "-c", roll.conf, "-o",
+                              f"database=host={roll.host} dbname={roll.dbname} user=rollcall_observe", "collect"),
+                   env=roll.environment(), cwd="/")
+        assert not [word for word in SANITIZER_WORDS if word in done.stderr], done.stderr
+        eventually(lambda: roll.observe("collect") and answered() == "t|t|f", 20, "the answer")
+        asker = re.search(r"pickup\[\d+\]: \w+: uid=(\d+) from=<double-bounce>", gateway.log.read_text())
+        assert asker and int(asker[1]) == pwd.getpwnam(POLICY_USER).pw_uid, gateway.log.read_text()
+        # and the calls that sendmail and postdrop make are among those that the filter lets through
+        trace = state / "trace"
+        run(*sandboxed(gateway, [state], "strace", "-f", "-qq", "-o", trace, "sendmail", "-C", "/etc/postfix", "-f",
+                       "double-bounce", "-bv", "--", "second@c.test"), cwd="/")
+        eventually(lambda: "to=<second@c.test>" in gateway.log.read_text(), 20, "the second question")
+        made = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)", trace.read_text(), re.M))
+        assert {"execve", "rename", "connect"} <= made and made <= allowed_calls(), made - allowed_calls()
+        families = set(re.findall(r" socket\((\w+),", trace.read_text()))
+        assert families and families <= set(unit("RestrictAddressFamilies")[0].split()), families
 
 
 def test_flush():
