@@ -50,7 +50,8 @@ static void reply_text(const struct cli *cli, const struct verdict *v, char *out
 {
     char raw[512];
     const struct conf *conf = &cli->conf.value;
-    struct verdict_texts texts = {conf->unknown_text, conf->unsure_text, conf->subdomain_text};
+    struct verdict_texts texts = {conf->unknown_text, conf->unsure_text, conf->subdomain_text,
+                                  conf->blocked_text};
 
     verdict_write(v, &texts, raw, sizeof raw);
     const char *start = strchr(raw, '=') + 1;
@@ -196,6 +197,22 @@ static bool put_observed(struct cli *cli, const struct facts *facts, struct err 
     return true;
 }
 
+/* Rules that match the sender, the deciding one first. */
+static void put_rules(struct cli *cli, const struct facts *facts)
+{
+    static const char *const columns[] = {"of", "action", "pattern", "actor", "changed", NULL};
+
+    if (facts->rules == NULL)
+        return;
+    out_section(cli->out, "senders", NULL, OUT_TABLE, columns);
+    for (size_t i = 0; i < db_rows(facts->rules); i++)
+        for (int c = FACTS_RULE_OF; c <= FACTS_RULE_AT; c++)
+            out_text(cli->out, db_text(facts->rules, i, c));
+    if (db_rows(facts->rules) > 0 && !cli->conf.value.reject_blocked_senders)
+        cli_say(cli, "senders: these decide about what the filter caught; nobody is refused for "
+                     "his sender (reject_blocked_senders = no)");
+}
+
 /* What the gateway says, given its own age; unknown while it has older rows than these. */
 static void put_gateway(struct cli *cli, const struct facts *facts, const struct db_result *rows,
                         size_t row)
@@ -244,12 +261,15 @@ static bool explain_address(struct cli *cli, const struct addr *addr, struct err
     char address[ADDR_TEXT_MAX + 1];
     struct facts facts = {0};
 
-    bool fine = facts_gather(&facts, cli->db, &cli->conf.value, addr, err);
+    const char *sender = cli_value(cli, "sender");
+    bool fine = facts_gather(&facts, cli->db, &cli->conf.value, addr, err) &&
+                (sender == NULL || facts_sender(&facts, cli->db, &cli->conf.value, sender, err));
     if (fine) {
         struct verdict v = verdict(&facts.question);
         addr_format(addr, address);
         put_verdict(cli, &facts, &v, address);
         put_rows(cli, &facts);
+        put_rules(cli, &facts);
         fine = put_observed(cli, &facts, err) && put_gateways(cli, &facts, err);
     }
     facts_free(&facts);

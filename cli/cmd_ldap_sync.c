@@ -15,31 +15,10 @@
 
 #include "lib/clock.h"
 #include "lib/ldap_source.h"
+#include "lib/record.h"
 #include "lib/spawn.h"
 
-enum { FIELDS_MOST = 24, ARGUMENTS_MOST = 300, GRACE_S = 1860 };
-
-struct record {
-    struct span fields[FIELDS_MOST];
-    size_t count;
-};
-
-static bool next_record(struct span *rest, struct record *record)
-{
-    struct span line;
-
-    *record = (struct record){.count = 0};
-    if (!span_next(rest, '\n', &line))
-        return false;
-    while (record->count < FIELDS_MOST && span_next(&line, '\t', &record->fields[record->count]))
-        record->count++;
-    return true;
-}
-
-static bool is_kind(const struct record *record, const char *kind)
-{
-    return record->count >= 2 && span_equals(record->fields[0], kind);
-}
+enum { ARGUMENTS_MOST = 300, GRACE_S = 1860 };
 
 /* ---- the program ---- */
 
@@ -110,16 +89,9 @@ static bool find_sources(struct cli *cli, const char *what, struct buf *names, i
 
 static void put_field(struct out *out, const struct record *record, size_t at)
 {
-    STR_AUTO text = mem_span(at < record->count ? record->fields[at] : span_of("", 0));
+    STR_AUTO text = mem_span(record_field(record, at));
 
     out_text(out, text);
-}
-
-static int64_t number_of(const struct record *record, size_t at)
-{
-    int64_t number = 0;
-
-    return at < record->count && str_int64(record->fields[at], &number) ? number : 0;
 }
 
 /* A section of all records of a kind: `columns` are the fields behind the source. */
@@ -129,13 +101,13 @@ static void put_records(struct cli *cli, struct span output, const char *kind, c
     struct record record;
     bool any = false;
 
-    for (struct span rest = output; next_record(&rest, &record);)
-        any = any || is_kind(&record, kind);
+    for (struct span rest = output; record_next(&rest, &record);)
+        any = any || record_is(&record, kind);
     if (!any && !cli->json)
         return;
     out_section(cli->out, kind, title, OUT_TABLE, columns);
-    for (struct span rest = output; next_record(&rest, &record);)
-        for (size_t i = 0; is_kind(&record, kind) && columns[i] != NULL; i++)
+    for (struct span rest = output; record_next(&rest, &record);)
+        for (size_t i = 0; record_is(&record, kind) && columns[i] != NULL; i++)
             put_field(cli->out, &record, i + 1);
 }
 
@@ -145,38 +117,38 @@ static bool no_failure(struct span output, struct err *err)
     struct record record;
     bool fine = true;
 
-    for (struct span rest = output; next_record(&rest, &record);) {
-        if (!is_kind(&record, "failed") || record.count < 4)
+    for (struct span rest = output; record_next(&rest, &record);) {
+        if (!record_is(&record, "failed") || record.count < 4)
             continue;
         if (!fine)
             cli_warn("%s", err->text);
         STR_AUTO source = mem_span(record.fields[1]);
         STR_AUTO why = mem_span(record.fields[3]);
-        fine = err_set(err, (enum err_class)number_of(&record, 2), "%s: %s", source, why);
+        fine = err_set(err, (enum err_class)record_number(&record, 2), "%s: %s", source, why);
     }
     return fine;
 }
 
 /* ---- test ---- */
 
-/* Fields of "done": see ldaprun_tell.c. */
-enum { DONE_WHAT = 2, DONE_SERVER, DONE_ENTRIES, DONE_MORE = 15, DONE_WHY = 17 };
-
 static void say_looked(struct cli *cli, struct span output)
 {
     struct record record;
 
-    for (struct span rest = output; next_record(&rest, &record);) {
-        if (!is_kind(&record, "done"))
+    for (struct span rest = output; record_next(&rest, &record);) {
+        if (!record_is(&record, "done"))
             continue;
         STR_AUTO source = mem_span(record.fields[1]);
-        STR_AUTO server = mem_span(record.fields[DONE_SERVER]);
+        STR_AUTO server = mem_span(record.fields[RECORD_DONE_SERVER]);
         cli_say(cli,
                 "%s: %s answers: %" PRId64 " entries on the first page%s, %" PRId64
                 " of them would be users, %" PRId64 " groups or contacts, %" PRId64 " left out",
-                source, server, number_of(&record, DONE_ENTRIES),
-                number_of(&record, DONE_MORE) != 0 ? ", there are more" : ", there are no more",
-                number_of(&record, 6), number_of(&record, 7), number_of(&record, 8));
+                source, server, record_number(&record, RECORD_DONE_ENTRIES),
+                record_number(&record, RECORD_DONE_MORE) != 0 ? ", there are more"
+                                                              : ", there are no more",
+                record_number(&record, RECORD_DONE_USERS),
+                record_number(&record, RECORD_DONE_GROUPS),
+                record_number(&record, RECORD_DONE_LEFT_OUT));
     }
 }
 
@@ -227,17 +199,19 @@ bool cmd_ldap_test(struct cli *cli, struct err *err)
 static void say_done(struct cli *cli, const struct record *r)
 {
     STR_AUTO source = mem_span(r->fields[1]);
-    STR_AUTO what = mem_span(r->fields[DONE_WHAT]);
-    STR_AUTO why = mem_span(r->count > DONE_WHY ? r->fields[DONE_WHY] : span_of("", 0));
-    int64_t changeset = number_of(r, 13);
+    STR_AUTO what = mem_span(r->fields[RECORD_DONE_WHAT]);
+    STR_AUTO why = mem_span(record_field(r, RECORD_DONE_WHY));
+    int64_t changeset = record_number(r, RECORD_DONE_CHANGESET);
     STR_AUTO where =
         changeset != 0 ? mem_printf(" (changeset %" PRId64 ")", changeset) : mem_text("");
 
     cli_say(cli,
             "%s: %s%s: %" PRId64 " added, %" PRId64 " removed, %" PRId64 " changed, %" PRId64
             " refused; %" PRId64 " users and %" PRId64 " groups of %" PRId64 " entries%s%s",
-            source, what, where, number_of(r, 9), number_of(r, 10), number_of(r, 11),
-            number_of(r, 12), number_of(r, 6), number_of(r, 7), number_of(r, DONE_ENTRIES),
+            source, what, where, record_number(r, RECORD_DONE_ADDED),
+            record_number(r, RECORD_DONE_REMOVED), record_number(r, RECORD_DONE_CHANGED),
+            record_number(r, RECORD_DONE_PROBLEMS), record_number(r, RECORD_DONE_USERS),
+            record_number(r, RECORD_DONE_GROUPS), record_number(r, RECORD_DONE_ENTRIES),
             why[0] != '\0' ? "; " : "", why);
 }
 
@@ -255,8 +229,8 @@ static void show_sync(struct cli *cli, struct span output)
     put_records(cli, output, "problem", "refused", problems);
     if (cli->json)
         put_records(cli, output, "done", NULL, done);
-    for (struct span rest = output; next_record(&rest, &record);)
-        if (is_kind(&record, "done"))
+    for (struct span rest = output; record_next(&rest, &record);)
+        if (record_is(&record, "done"))
             say_done(cli, &record);
 }
 

@@ -160,6 +160,9 @@ static const struct cli_option report_show_options[] = {
     {"domain", "NAME", false, "of a domain"},
     {"user", "ADDRESS", false, "of one user"},
     OPTIONS_END};
+static const struct cli_option explain_options[] = {
+    {"sender", "ADDRESS", false, "also what the recipient's sender rules say of that sender"},
+    OPTIONS_END};
 static const struct cli_option report_preview_options[] = {
     {"directory", "DIRECTORY", false, "where the files go (here)"}, OPTIONS_END};
 static const struct cli_option report_resend_options[] = {
@@ -288,7 +291,7 @@ const struct command commands[] = {
      "give an account a new password, generated and printed once"},
     {"account reset", cmd_account_reset, "LOGIN", 1, 1, NULL, false,
      "take away an account's second factor, when the telephone is lost"},
-    {"explain", cmd_explain, "ADDRESS|CODE", 1, 1, NULL, false,
+    {"explain", cmd_explain, "ADDRESS|CODE", 1, 1, explain_options, false,
      "why an address is accepted or refused, here and on each gateway\n"
      "The verdict is that of the daemon's own code on the facts in PostgreSQL; then what each\n"
      "gateway answers, given how old its data is. CODE is the word in parentheses at the end of\n"

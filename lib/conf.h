@@ -53,6 +53,8 @@ struct conf {
     char *unknown_text;
     char *unsure_text;
     char *subdomain_text;
+    int64_t reject_blocked_senders;
+    char *blocked_text;
     /* the one door */
     int64_t guard_least;
     int64_t guard_percent;

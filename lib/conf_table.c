@@ -188,6 +188,12 @@ const struct conf_row conf_rows[] = {
         "Text after '4.3.0' when a recipient is neither known nor known to be unknown."),
     ROW(CONF_TEXT, subdomain_text, "Domain not served here", 1, 200, NULL, check_reply, true,
         "Text after '550 5.7.1' for an unserved subdomain of a served domain."),
+    ROW(CONF_BOOL, reject_blocked_senders, "no", 0, 1, NULL, NULL, true,
+        "Whether the gateway refuses, for each recipient, envelope senders that the user or the "
+        "domain has blocked ('rollcall sender'). An allow rule of the same list beats a block; "
+        "postmaster and abuse are never refused."),
+    ROW(CONF_TEXT, blocked_text, "Sender not accepted by this recipient", 1, 200, NULL, check_reply,
+        true, "Text after '550 5.7.1' for a blocked sender, see reject_blocked_senders."),
     ROW(CONF_NUMBER, guard_least, "3", 0, 1000000000, NULL, NULL, true,
         "A change that takes away at most this many recipients of a domain is never held for its "
         "size (unless it is half of them)."),
@@ -216,7 +222,7 @@ const struct conf_row conf_rows[] = {
         false, "Where rollcall-observe keeps what is in flight between two runs."),
     ROW(CONF_TEXT, observe_time_zone, "", 0, 64, NULL, NULL, false,
         "The time zone of stamps that name none, such as Europe/Berlin; empty: this machine's."),
-    ROW(CONF_SIZE, observe_step, "512M", 4096, 1024 * 1024 * MIB, NULL, NULL, false,
+    ROW(CONF_SIZE, observe_step, "2G", 4096, 1024 * 1024 * MIB, NULL, NULL, false,
         "How much of a log is read between two commits, at most."),
     ROW(CONF_TEXT, inside_networks, "127.0.0.0/8, ::1", 0, 4096, NULL, check_networks, false,
         "Clients that are our own: their messages do not count for a recipient, unless a content "

@@ -52,6 +52,11 @@ bool db_query(struct db *db, struct db_result **result, const char *sql, const c
               size_t count, struct err *err) MUST_CHECK;
 bool db_exec(struct db *db, const char *sql, const char *const *values, size_t count,
              int64_t *touched, struct err *err) MUST_CHECK;
+/* db_exec in two halves: db_send returns while the server works, db_done waits for the end. Between
+ * them the connection takes nothing else. */
+bool db_send(struct db *db, const char *sql, const char *const *values, size_t count,
+             struct err *err) MUST_CHECK;
+bool db_done(struct db *db, struct err *err) MUST_CHECK;
 /* Several statements in one text, without parameters or rows: migrations, begin, commit. */
 bool db_script(struct db *db, const char *sql, struct err *err) MUST_CHECK;
 /* After a failure, whose err stays: rolls back, or closes the connection when that fails too.

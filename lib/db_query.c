@@ -58,14 +58,19 @@ void db_skip(struct db *db)
         db_drop(db);
 }
 
-static bool run(struct db *db, const char *sql, const char *const *values, size_t count,
-                PGresult **result, struct err *err)
+static bool put(struct db *db, const char *sql, const char *const *values, size_t count,
+                struct err *err)
 {
     if (!db_start(db, false, err))
         return false;
-    if (!PQsendQueryParams(db->conn, sql, (int)count, NULL, values, NULL, NULL, 0))
-        return db_lost(db, err);
-    return db_finish(db, result, err);
+    return PQsendQueryParams(db->conn, sql, (int)count, NULL, values, NULL, NULL, 0) ||
+           db_lost(db, err);
+}
+
+static bool run(struct db *db, const char *sql, const char *const *values, size_t count,
+                PGresult **result, struct err *err)
+{
+    return put(db, sql, values, count, err) && db_finish(db, result, err);
 }
 
 bool db_query(struct db *db, struct db_result **result, const char *sql, const char *const *values,
@@ -92,6 +97,17 @@ bool db_exec(struct db *db, const char *sql, const char *const *values, size_t c
         *touched = -1;
     PQclear(pg);
     return true;
+}
+
+bool db_send(struct db *db, const char *sql, const char *const *values, size_t count,
+             struct err *err)
+{
+    return put(db, sql, values, count, err) && db_flush(db, err);
+}
+
+bool db_done(struct db *db, struct err *err)
+{
+    return db->conn != NULL ? db_finish(db, NULL, err) : db_lost(db, err);
 }
 
 bool db_script(struct db *db, const char *sql, struct err *err)

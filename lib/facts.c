@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "sender.h"
 #include "sql.h"
 
 #define HOUR (3600 * CLOCK_SECOND)
@@ -221,8 +222,58 @@ bool facts_gather(struct facts *facts, struct db *db, const struct conf *conf,
     return find_recipient(facts, db, target, local, err);
 }
 
+/* ---- senders ---- */
+
+/* clang-format off */
+static const char rules_sql[] =
+    "select case when s.user_id is null then 'domain' else 'user' end, s.action, s.pattern,"
+    " s.actor, " SQL_TIME("s.created_at") " from sender_rule s"
+    " where s.pattern = any (string_to_array($1, E'\n')) and (s.domain_id = $2::integer"
+    "   or s.user_id = (select r.user_id from recipient r where r.domain_id = $2::integer"
+    "     and r.local_part = $3 and r.state = 'active'))"
+    " order by s.user_id is null, s.action, s.pattern";
+/* clang-format on */
+
+static void add_pattern(void *context, const char *pattern)
+{
+    struct buf *lines = context;
+
+    buf_printf(lines, "%s%s", lines->len > 0 ? "\n" : "", pattern);
+}
+
+/* As policyd/senders.c: the user's before the domain's, in each an allow beats a block. */
+static enum sender_word word_of(const struct db_result *rules)
+{
+    if (db_rows(rules) == 0)
+        return SENDER_UNLISTED;
+    bool of_user = strcmp(db_text(rules, 0, FACTS_RULE_OF), "user") == 0;
+    /* the enum of PostgreSQL sorts allow before block */
+    if (strcmp(db_text(rules, 0, FACTS_RULE_ACTION), "allow") == 0)
+        return SENDER_ALLOWED;
+    return of_user ? SENDER_BLOCKED_BY_USER : SENDER_BLOCKED_BY_DOMAIN;
+}
+
+bool facts_sender(struct facts *facts, struct db *db, const struct conf *conf, const char *sender,
+                  struct err *err)
+{
+    BUF_AUTO patterns = {0};
+    char id[16];
+
+    if (!facts->observed)
+        return true; /* no domain of ours, or a local part that nobody has */
+    snprintf(id, sizeof id, "%d", (int)facts->domain_id);
+    buf_text(&patterns, "");
+    sender_patterns(sender, add_pattern, &patterns);
+    if (!db_query(db, &facts->rules, rules_sql, DB_VALUES(patterns.at, id, facts->local), err))
+        return false;
+    if (conf->reject_blocked_senders)
+        facts->question.sender = word_of(facts->rules);
+    return true;
+}
+
 void facts_free(struct facts *facts)
 {
+    db_result_free(&facts->rules);
     db_result_free(&facts->domain);
     db_result_free(&facts->target);
     db_result_free(&facts->recipient);

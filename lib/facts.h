@@ -53,16 +53,28 @@ struct facts {
     struct db_result *domain;         /* the nearest domain or parent that is known; may be empty */
     struct db_result *target;         /* its alias target; NULL when it is none */
     struct db_result *recipient;      /* the row that was found, or its tombstone; NULL: none */
-    bool observed;                    /* the address that observations are about is known: */
-    char local[ADDR_LOCAL_MAX + 1];   /* normalised, without its tag if it was found so */
-    int32_t domain_id;                /* of the target */
-    int64_t version;                  /* the newest of these rows' changesets; 0: no row */
+    struct db_result *rules; /* of facts_sender: those that match, the user's first; else NULL */
+    bool observed;           /* the address that observations are about is known: */
+    char local[ADDR_LOCAL_MAX + 1]; /* normalised, without its tag if it was found so */
+    int32_t domain_id;              /* of the target */
+    int64_t version;                /* the newest of these rows' changesets; 0: no row */
 };
 
 /* `addr`: not folded. The question's spans point into it. Release with facts_free, also after an
  * error. */
 bool facts_gather(struct facts *facts, struct db *db, const struct conf *conf,
                   const struct addr *addr, struct err *err) MUST_CHECK;
+/* Then, what the user's and the domain's rules say of an envelope sender; it counts in the question
+ * only where blocked ones are refused. */
+enum facts_rule_column {
+    FACTS_RULE_OF,
+    FACTS_RULE_ACTION,
+    FACTS_RULE_PATTERN,
+    FACTS_RULE_ACTOR,
+    FACTS_RULE_AT
+};
+bool facts_sender(struct facts *facts, struct db *db, const struct conf *conf, const char *sender,
+                  struct err *err) MUST_CHECK;
 void facts_free(struct facts *facts);
 
 #endif

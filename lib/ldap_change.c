@@ -6,6 +6,8 @@
 #include "domain.h"
 #include "ldap_source.h"
 
+#define UNIQUE_VIOLATION "23505" /* SQLSTATE */
+
 struct work {
     struct db *db;
     const struct ldap_change *change;
@@ -35,7 +37,10 @@ static bool find_or_make(struct work *w, struct err *err)
                   " from domain d where d.state = 'active' and d.name = any ($2::text[])"
                   " order by d.id limit 1 returning id",
                   DB_VALUES(w->change->name, w->domains.at), err))
-        return false;
+        return strcmp(db_sqlstate(w->db), UNIQUE_VIOLATION) == 0
+                   ? err_set(err, ERR_DATA, "name: '%s' is taken; choose another one",
+                             w->change->name)
+                   : false;
     if (db_rows(made) == 0)
         return err_set(err, ERR_DATA,
                        "%s: no such domain is served; name those that the source feeds with "
@@ -160,57 +165,81 @@ static bool check_whole(const struct ldap_settings *s, bool password, struct err
     struct span rest = span_text(s->server), server;
 
     if (s->server[0] == '\0')
-        return err_set(err, ERR_USAGE, "--server is missing");
+        return err_set(err, ERR_USAGE, "server: name at least one");
     if (s->base[0] == '\0')
-        return err_set(err, ERR_USAGE, "--base is missing");
-    if (s->identity_attribute[0] == '\0' || s->filter[0] == '\0')
-        return err_set(err, ERR_USAGE, "--filter and --identity-attribute are needed");
+        return err_set(err, ERR_USAGE, "base: say where to search");
+    if (s->filter[0] == '\0')
+        return err_set(err, ERR_USAGE, "filter: is needed");
+    if (s->identity_attribute[0] == '\0')
+        return err_set(err, ERR_USAGE, "identity-attribute: is needed");
     while (span_next(&rest, '\n', &server)) {
         bool ldaps = server.len > 8 && memcmp(server.at, "ldaps://", 8) == 0;
         bool local = server.len > 8 && memcmp(server.at, "ldapi://", 8) == 0;
         if (ldaps && strcmp(s->tls, "starttls") == 0)
-            return err_set(err, ERR_USAGE, "--tls starttls is for ldap://, not for ldaps://");
+            return err_set(err, ERR_USAGE, "tls: starttls is for ldap://, not for ldaps://");
         if (!local && !ldaps && server.len > 7 && memcmp(server.at, "ldap://", 7) == 0 &&
             strcmp(s->tls, "ldaps") == 0)
-            return err_set(err, ERR_USAGE, "ldap:// needs --tls starttls; or write ldaps://");
+            return err_set(err, ERR_USAGE,
+                           "server: ldap:// needs starttls as its tls; or write ldaps://");
         if (!local && !ldaps && strcmp(s->tls, "none") == 0 &&
             !ldap_setting_yes(s->allow_cleartext))
             return err_set(err, ERR_USAGE,
-                           "--tls none sends the password and all users readable over the net; "
-                           "if that is meant, add --allow-cleartext yes");
+                           "tls: none sends the password and all users readable over the net; if "
+                           "that is meant, set allow-cleartext to yes");
     }
     if (s->bind_dn[0] != '\0' && strcmp(s->sasl, "none") == 0 && s->password_file[0] == '\0' &&
         !password)
-        return err_set(err, ERR_USAGE, "a password is missing: --password or --password-file");
+        return err_set(err, ERR_USAGE,
+                       "password: is missing; whoever reads as that name needs one "
+                       "(--password, or password-file)");
     return true;
 }
 
-/* Files, sockets and tickets of this machine are none of a customer's. */
-static bool check_customers(const struct ldap_settings *s, struct err *err)
+static const char *given_value(const struct ldap_change *change, const char *name)
 {
-    if (s->password_file[0] == '\0' && s->ca_file[0] == '\0' && strcmp(s->sasl, "none") == 0 &&
-        strstr(s->server, "ldapi://") == NULL)
-        return true;
-    return err_set(err, ERR_USAGE,
-                   "password-file, ca-file, sasl and ldapi:// are for the operator to set");
+    for (size_t i = 0; i < change->given_count; i++)
+        if (strcmp(change->given[i].name, name) == 0)
+            return change->given[i].value != NULL ? change->given[i].value : "";
+    return NULL;
 }
 
 static bool is_given(const struct ldap_change *change, const char *name)
 {
-    for (size_t i = 0; i < change->given_count; i++)
-        if (strcmp(change->given[i].name, name) == 0)
-            return true;
-    return false;
+    return given_value(change, name) != NULL;
 }
 
-/* A kept password is for the server that it was given for: who may name another one must know it.
- */
-static bool check_server_change(const struct work *w, bool kept, struct err *err)
+/* Files, sockets and tickets of this machine are none of a customer's to name; what an operator
+ * named stays. */
+static bool check_customers(const struct ldap_change *change, struct err *err)
 {
-    if (!w->change->by_customer || !kept || w->change->password != NULL || w->made ||
-        !is_given(w->change, "server"))
+    static const char *const operators[] = {"password-file", "ca-file", "sasl"};
+    const char *server = given_value(change, "server");
+
+    for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++)
+        if (is_given(change, operators[i]))
+            return err_set(err, ERR_USAGE, "%s: is for the operator of the gateway to set",
+                           operators[i]);
+    return server == NULL || strstr(server, "ldapi://") == NULL ||
+           err_set(err, ERR_USAGE, "server: ldapi:// is for the operator of the gateway to set");
+}
+
+/* A kept password is for the server that it was given for, and for a connection as well protected:
+ * who may name another one must know it. The machine's own proofs leave it for nobody's server. */
+static bool check_server_change(const struct work *w, const struct ldap_settings *s, bool kept,
+                                struct err *err)
+{
+    const struct ldap_change *change = w->change;
+    bool another = is_given(change, "server") || is_given(change, "tls") ||
+                   is_given(change, "allow-cleartext");
+
+    if (!change->by_customer || w->made || !another)
         return true;
-    return err_set(err, ERR_USAGE, "another server: give the password again with it");
+    if (s->password_file[0] != '\0' || strcmp(s->sasl, "none") != 0)
+        return err_set(err, ERR_USAGE,
+                       "server: this connection proves itself by what the gateway keeps; its "
+                       "operator may name another server");
+    return !kept || change->password != NULL ||
+           err_set(err, ERR_USAGE, "password: another server or protection; give it again");
 }
 
 static void settings_json(const struct work *w, struct buf *out)
@@ -237,8 +266,8 @@ static bool store_settings(struct work *w, struct err *err)
     bool kept = password != NULL ? password[0] != '\0' : old.has_password;
     bool fine = ldap_settings_fill(&settings, w->merged, w->merged_count, err) &&
                 check_whole(&settings, kept, err) &&
-                (!w->change->by_customer || check_customers(&settings, err)) &&
-                check_server_change(w, old.has_password, err);
+                (!w->change->by_customer || check_customers(w->change, err)) &&
+                check_server_change(w, &settings, old.has_password, err);
     settings_json(w, &json);
     ldap_settings_free(&settings);
     fine = fine && db_exec(w->db,
@@ -297,8 +326,10 @@ static bool follow_domains(struct db *db, const char *names, const char *actor, 
         "with news as (select from domain d where d.state = 'active'"
         "     and d.name = any (string_to_array($2, ',')) and d.follows_directory <> exists"
         "       (select from ldap_source_domain s where s.domain_id = d.id) limit 1),"
-        " made as (insert into changeset (mode, source, actor, program, note)"
-        "   select 'settings', 'manual', $1, 'rollcall', 'domains that follow a directory'"
+        " made as (insert into changeset (customer_id, mode, source, actor, program, note)"
+        "   select (select min(customer_id) from domain where state = 'active'"
+        "       and name = any (string_to_array($2, ','))),"
+        "     'settings', 'manual', $1, 'rollcall', 'domains that follow a directory'"
         "   from news returning id)"
         " select set_config('rollcall.changeset', id::text, true) from made";
     static const char change_sql[] =

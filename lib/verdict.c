@@ -5,7 +5,7 @@
 #include <string.h>
 
 const char *const relay_check_names[] = {"panel", "smtp", "either", "off", NULL};
-const char *const verdict_action_names[] = {"accept", "reject", "reject", "ask", "defer"};
+const char *const verdict_action_names[] = {"accept", "reject", "reject", "ask", "reject", "defer"};
 
 const struct verdict_rule_row verdict_rules[RULES] = {
     [RULE_NOT_ASKED] = {"not-asked",
@@ -38,6 +38,11 @@ const struct verdict_rule_row verdict_rules[RULES] = {
                                  "(harvest_limit): it is put off for a while."},
     [RULE_PROBE_LIMIT] = {"probe-limit", "The customer's server is asked for too many unknown "
                                          "recipients in this minute (probe_limit)."},
+    [RULE_SENDER_BLOCKED_BY_USER] =
+        {"sender-blocked", "The recipient has blocked the sender (reject_blocked_senders)."},
+    [RULE_SENDER_BLOCKED_BY_DOMAIN] =
+        {"sender-blocked-domain",
+         "The recipient's domain has blocked the sender (reject_blocked_senders)."},
     [RULE_UNLISTED] = {"unlisted",
                        "The recipient is not on the roll, and the list is complete and fresh."},
     [RULE_LOOKUP_FAILED] = {"lookup-failed", "The replica could not be read."},
@@ -175,6 +180,19 @@ static bool of_every_mode(const struct verdict_question *q, struct verdict *out)
     return true;
 }
 
+/* Whoever would be let in, or asked about, may not be wanted from this sender; a rule that may be
+ * over by now refuses nobody. */
+static struct verdict for_sender(const struct verdict_question *q, struct verdict v)
+{
+    bool blocked = q->sender == SENDER_BLOCKED_BY_USER || q->sender == SENDER_BLOCKED_BY_DOMAIN;
+
+    if (!blocked || !list_fresh(q) || (v.action != ACTION_DUNNO && v.action != ACTION_ASK_SERVER))
+        return v;
+    return say(ACTION_REJECT_SENDER, q->sender == SENDER_BLOCKED_BY_USER
+                                         ? RULE_SENDER_BLOCKED_BY_USER
+                                         : RULE_SENDER_BLOCKED_BY_DOMAIN);
+}
+
 struct verdict verdict(const struct verdict_question *q)
 {
     struct verdict v;
@@ -187,9 +205,9 @@ struct verdict verdict(const struct verdict_question *q)
         return of_unserved(q);
     if (of_every_mode(q, &v))
         return v;
-    v = of_mode(q, q->domain.check);
+    v = for_sender(q, of_mode(q, q->domain.check));
     if (q->domain.shadow != CHECK_NONE) {
-        struct verdict shadow = of_mode(q, q->domain.shadow);
+        struct verdict shadow = for_sender(q, of_mode(q, q->domain.shadow));
         v.shadowed = shadow.action != v.action;
         v.shadow_action = shadow.action;
         v.shadow_rule = shadow.rule;
@@ -224,6 +242,9 @@ size_t verdict_write(const struct verdict *v, const struct verdict_texts *texts,
         break;
     case ACTION_REJECT_POLICY:
         n = snprintf(out, room, "action=550 5.7.1 %s (%s)\n\n", texts->subdomain, code);
+        break;
+    case ACTION_REJECT_SENDER:
+        n = snprintf(out, room, "action=550 5.7.1 %s (%s)\n\n", texts->blocked, code);
         break;
     case ACTION_DEFER:
         n = snprintf(out, room, "action=DEFER_IF_PERMIT 4.3.0 %s (%s)\n\n", texts->unsure, code);

@@ -57,6 +57,14 @@ struct recipient_facts {
                                 May be known of absent ones */
 };
 
+/* What sender rules say of the envelope sender; only where blocked ones are refused at RCPT. */
+enum sender_word {
+    SENDER_UNLISTED, /* nothing, or it is not asked */
+    SENDER_ALLOWED,
+    SENDER_BLOCKED_BY_USER,
+    SENDER_BLOCKED_BY_DOMAIN,
+};
+
 struct verdict_question {
     bool decides;      /* protocol_state is RCPT or VRFY and there is a recipient */
     struct span local; /* as asked, for postmaster and abuse */
@@ -66,6 +74,7 @@ struct verdict_question {
     int64_t list_age_us; /* since PostgreSQL last confirmed it */
     bool accept_abuse;
     int64_t verified_for_us, refused_for_us;
+    enum sender_word sender;
 };
 
 enum verdict_action {
@@ -73,6 +82,7 @@ enum verdict_action {
     ACTION_REJECT,
     ACTION_REJECT_POLICY,
     ACTION_ASK_SERVER,
+    ACTION_REJECT_SENDER,
     ACTION_DEFER
 };
 extern const char *const verdict_action_names[];
@@ -92,8 +102,10 @@ enum verdict_rule {
     RULE_ASK_LISTED,
     RULE_ASK_UNLISTED,
     RULE_REFUSED_LATELY,
-    RULE_HARVEST,     /* the daemon's: would be asked about, but for policyd/limits.h */
+    RULE_HARVEST, /* the daemon's: would be asked about, but for policyd/limits.h */
     RULE_PROBE_LIMIT,
+    RULE_SENDER_BLOCKED_BY_USER,
+    RULE_SENDER_BLOCKED_BY_DOMAIN,
     RULE_UNLISTED,
     RULE_LOOKUP_FAILED,
     RULE_LIST_STALE,
@@ -125,7 +137,7 @@ struct verdict verdict_held_off(const struct verdict *verdict, enum verdict_rule
  * as in the settings. Returns the length; `room` of 512 always suffices.
  */
 struct verdict_texts {
-    const char *unknown, *unsure, *subdomain;
+    const char *unknown, *unsure, *subdomain, *blocked;
 };
 size_t verdict_write(const struct verdict *verdict, const struct verdict_texts *texts, char *out,
                      size_t room);

@@ -9,7 +9,9 @@
 #include "lib/conf.h"
 #include "lib/db.h"
 #include "lib/err.h"
+#include "lib/ldap_source.h"
 #include "lib/link.h"
+#include "lib/record.h"
 #include "panel/data.h"
 
 /* ---- model_home.c ---- */
@@ -69,6 +71,25 @@ bool model_user(struct db *db, const char *recipient, struct data *page,
 bool model_changes(struct db *db, const char *state, const char *before, struct data *page,
                    struct err *err) MUST_CHECK;
 bool model_change(struct db *db, const char *id, struct data *page, struct err *err) MUST_CHECK;
+
+/* ---- model_ldap.c ---- */
+
+/* Those that feed a domain, or all (NULL). */
+bool model_ldap_sources(struct db *db, const char *domain, struct data *page,
+                        struct err *err) MUST_CHECK;
+bool model_ldap_name(struct db *db, const char *id, char name[254], struct err *err) MUST_CHECK;
+bool model_ldap_id(struct db *db, const char *name, char id[24], struct err *err) MUST_CHECK;
+/* Its state, its last runs, what was asked of it lately. */
+bool model_ldap_source(struct db *db, const char *id, struct data *page,
+                       struct err *err) MUST_CHECK;
+/* What it may feed. `id` NULL: a new one, for that domain. */
+bool model_ldap_domains(struct db *db, const char *id, const char *domain, struct data *page,
+                        struct err *err) MUST_CHECK;
+/* "test", "preview", "sync": leaves a request for rollcall-ldapsync, or finds the open one. */
+bool model_ldap_ask(struct db *db, const char *id, const char *what, const char *actor,
+                    char request[24], struct err *err) MUST_CHECK;
+bool model_ldap_request(struct db *db, const char *source, const char *id, struct data *page,
+                        struct err *err) MUST_CHECK;
 
 /* ---- model_quarantine.c ---- */
 

@@ -59,6 +59,20 @@ PAGE(page_user);
 PAGE(do_user_edit);
 PAGE(do_user_state);
 
+/* page_ldap.c */
+PAGE(page_ldap);
+PAGE(page_ldap_domain);
+PAGE(page_ldap_source);
+PAGE(do_ldap_ask);
+PAGE(page_ldap_request);
+PAGE(do_ldap_remove);
+
+/* page_ldap_form.c */
+PAGE(page_ldap_add);
+PAGE(do_ldap_add);
+PAGE(page_ldap_settings);
+PAGE(do_ldap_settings);
+
 /* page_lists.c */
 PAGE(page_import);
 PAGE(do_import);

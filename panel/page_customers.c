@@ -14,17 +14,6 @@ bool page_customers(struct visit *visit, struct err *err)
     return model_customers(visit->db, visit->data, err) && visit_show(visit, "customers", err);
 }
 
-/* What lib refuses is said beside the field; everything else is trouble. */
-static bool is_complaint(struct visit *visit, const char *field, const struct err *err)
-{
-    if (err->class != ERR_DATA && err->class != ERR_USAGE)
-        return false;
-    visit_complain(visit, field, err->text);
-    visit_keep_form(visit);
-    visit->status = 422;
-    return true;
-}
-
 bool do_customer_add(struct visit *visit, struct err *err)
 {
     const char *name = form_value(&visit->form, "name");
@@ -32,7 +21,7 @@ bool do_customer_add(struct visit *visit, struct err *err)
     if (customer_add(visit->db, name, visit->session.login, err))
         return visit_go(visit, visit_words(visit, "The customer is added. Now add its domains."),
                         "/customers");
-    return is_complaint(visit, "name", err) && page_customers(visit, err);
+    return visit_refused(visit, err, "name") && page_customers(visit, err);
 }
 
 bool page_customer(struct visit *visit, struct err *err)
@@ -50,7 +39,7 @@ bool do_customer_remove(struct visit *visit, struct err *err)
     name = data_get(data_get(visit->data, span_text("customer")), span_text("name"));
     if (customer_remove(visit->db, name->text.at, visit->session.login, err))
         return visit_go(visit, visit_words(visit, "The customer is removed."), "/customers");
-    return is_complaint(visit, "remove", err) && visit_show(visit, "customer", err);
+    return visit_refused(visit, err, "remove") && visit_show(visit, "customer", err);
 }
 
 /* ---- accounts ---- */
@@ -89,7 +78,7 @@ bool do_account_add(struct visit *visit, struct err *err)
         return false;
     bool fine = account_add(visit->db, login, customer_of(visit), hash, visit->session.login, err);
     fine = fine ? show_password(visit, login, password, err)
-                : is_complaint(visit, "login", err) && page_accounts(visit, err);
+                : visit_refused(visit, err, "login") && page_accounts(visit, err);
     secret_forget(password, sizeof password);
     return fine;
 }

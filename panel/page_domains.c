@@ -17,26 +17,6 @@ bool page_domains(struct visit *visit, struct err *err)
     return model_domains(visit->db, like, visit->data, err) && visit_show(visit, "domains", err);
 }
 
-/* What lib refuses stands beside the field that it names ("next-hop: …"), or beside the name. */
-static bool is_complaint(struct visit *visit, const struct err *err)
-{
-    size_t len = strcspn(err->text, ":");
-    char field[40] = "name";
-
-    if (err->class != ERR_DATA && err->class != ERR_USAGE)
-        return false;
-    for (size_t i = 0; i < domain_setting_count; i++)
-        if (strlen(domain_settings[i].name) == len &&
-            strncmp(err->text, domain_settings[i].name, len) == 0)
-            snprintf(field, sizeof field, "%s", domain_settings[i].name);
-    for (char *c = field; *c != '\0'; c++)
-        *c = *c == '-' ? '_' : *c;
-    visit_complain(visit, field, err->text);
-    visit_keep_form(visit);
-    visit->status = 422;
-    return true;
-}
-
 /* ---- adding ---- */
 
 bool page_domain_add(struct visit *visit, struct err *err)
@@ -62,7 +42,7 @@ bool do_domain_add(struct visit *visit, struct err *err)
         return visit_go(visit,
                         visit_words(visit, "The domain is added. Put its users on the roll next."),
                         "/domains?q=%s", name);
-    if (!is_complaint(visit, err) || !model_customers(visit->db, visit->data, err))
+    if (!visit_refused(visit, err, "name") || !model_customers(visit->db, visit->data, err))
         return false;
     view_choose(visit->data, "customers", "name", customer);
     return visit_show_again(visit, "domain-add", err);
@@ -129,7 +109,7 @@ bool do_domain_settings(struct visit *visit, struct err *err)
     if (domain_set(visit->db, names, 1, settings, count, visit->session.login, &version, err))
         return visit_go(visit, visit_words(visit, "Saved; every gateway has it within a second."),
                         "/domains/%s", domain_id(visit));
-    return is_complaint(visit, err) &&
+    return visit_refused(visit, err, "name") &&
            model_domain(visit->db, domain_id(visit), visit->data, err) &&
            visit_show(visit, "domain-settings", err);
 }
@@ -175,7 +155,7 @@ bool do_relay_check(struct visit *visit, struct err *err)
                                                     "answered by it.")
                                : visit_words(visit, "Saved; every gateway has it within a second."),
                         "/domains/%s", domain_id(visit));
-    return is_complaint(visit, err) &&
+    return visit_refused(visit, err, "name") &&
            model_domain(visit->db, domain_id(visit), visit->data, err) &&
            visit_show(visit, "relay-check", err);
 }
@@ -194,7 +174,7 @@ bool do_domain_remove(struct visit *visit, struct err *err)
     else if (domain_remove(visit->db, names, 1, form_has(&visit->form, "with_users"),
                            visit->session.login, &version, err))
         return visit_go(visit, visit_words(visit, "The domain is served no longer."), "/domains");
-    return is_complaint(visit, err) &&
+    return visit_refused(visit, err, "name") &&
            model_domain(visit->db, domain_id(visit), visit->data, err) &&
            model_domain_figures(visit->db, domain_id(visit), visit->data, err) &&
            visit_show(visit, "domain", err);

@@ -44,7 +44,8 @@ bool page_audit(struct visit *visit, struct err *err)
 static void put_reply(struct visit *visit, const struct verdict *v)
 {
     const struct conf *conf = visit->panel->conf;
-    struct verdict_texts texts = {conf->unknown_text, conf->unsure_text, conf->subdomain_text};
+    struct verdict_texts texts = {conf->unknown_text, conf->unsure_text, conf->subdomain_text,
+                                  conf->blocked_text};
     char reply[512];
 
     size_t len = verdict_write(v, &texts, reply, sizeof reply);
@@ -56,11 +57,10 @@ static void put_reply(struct visit *visit, const struct verdict *v)
 
 static void put_facts(struct visit *visit, const struct facts *facts, const struct verdict *v)
 {
-    static const char *const outcomes[] = {[ACTION_DUNNO] = "accept",
-                                           [ACTION_REJECT] = "reject",
-                                           [ACTION_REJECT_POLICY] = "reject",
-                                           [ACTION_ASK_SERVER] = "ask",
-                                           [ACTION_DEFER] = "defer"};
+    static const char *const outcomes[] = {
+        [ACTION_DUNNO] = "accept",         [ACTION_REJECT] = "reject",
+        [ACTION_REJECT_POLICY] = "reject", [ACTION_REJECT_SENDER] = "reject",
+        [ACTION_ASK_SERVER] = "ask",       [ACTION_DEFER] = "defer"};
     const struct domain_facts *d = &facts->question.domain;
     bool served = d->standing == DOMAIN_SERVED;
 

@@ -8,10 +8,29 @@
 #include "panel/page.h"
 #include "panel/second.h"
 
+/* Whose password is the directory's has none here to change. */
+static bool look_for_directory(struct visit *visit, bool *of_directory, struct err *err)
+{
+    DB_RESULT_AUTO row = NULL;
+    char user[24];
+
+    *of_directory = false;
+    if (!visit_is(visit, ROLE_USER))
+        return true;
+    snprintf(user, sizeof user, "%lld", (long long)visit->session.user);
+    if (!db_query(visit->db, &row, "select from ldap_login($1::bigint)", DB_VALUES(user), err))
+        return false;
+    *of_directory = db_rows(row) > 0;
+    data_flag(visit->data, "of_directory", *of_directory);
+    return true;
+}
+
 bool page_password(struct visit *visit, struct err *err)
 {
+    bool of_directory;
+
     data_flag(visit->data, "must_change", visit->session.must_change);
-    return visit_show(visit, "password", err);
+    return look_for_directory(visit, &of_directory, err) && visit_show(visit, "password", err);
 }
 
 /* The present password is asked for again: a browser that was left open is not enough. */
@@ -38,8 +57,12 @@ bool do_password(struct visit *visit, struct err *err)
     const char *fresh = form_value(&visit->form, "new_password");
     char digest[SESSION_DIGEST_TEXT + 1], hash[PASSWORD_HASH_ROOM];
     struct err why;
-    bool right;
+    bool right, of_directory;
 
+    if (!look_for_directory(visit, &of_directory, err))
+        return false;
+    if (of_directory)
+        return visit_show_again(visit, "password", err);
     if (!check_present(visit, &right, err))
         return false;
     if (!right)

@@ -507,46 +507,6 @@ const char *visit_number(struct visit *visit, const char *text)
     return str_int64(span_text(text), &number) && number > 0 ? text : "0";
 }
 
-static struct data *child(struct data *map, const char *key)
-{
-    for (struct data *d = map->first; d != NULL; d = d->next)
-        if (strcmp(d->key, key) == 0)
-            return d;
-    return data_child(map, key);
-}
-
-void visit_complain(struct visit *visit, const char *field, const char *text)
-{
-    struct data *list = NULL;
-
-    for (struct data *d = visit->data->first; d != NULL; d = d->next)
-        if (strcmp(d->key, "complaints") == 0)
-            list = d;
-    if (list == NULL)
-        list = data_list(visit->data, "complaints");
-    struct data *one = data_item(list);
-    data_text(one, "field", field);
-    data_text(one, "text", text);
-    data_text(child(visit->data, "errors"), arena_text(visit->arena, span_text(field)), text);
-}
-
-bool visit_has_complaints(const struct visit *visit)
-{
-    return data_true(data_get(visit->data, span_text("complaints")));
-}
-
-void visit_keep_form(struct visit *visit)
-{
-    struct data *map = child(visit->data, "form");
-
-    for (size_t i = 0; i < visit->form.count; i++) {
-        const struct form_field *field = &visit->form.fields[i];
-        if (strcmp(field->name, "token") != 0 && strstr(field->name, "password") == NULL)
-            data_span(map, arena_text(visit->arena, span_text(field->name)),
-                      span_of(field->value, field->len));
-    }
-}
-
 void visit_fail(struct visit *visit, int status, const char *why)
 {
     struct err err;

@@ -125,8 +125,16 @@ bool visit_add_file(struct visit *visit, struct span bytes, struct err *err) MUS
  */
 void visit_complain(struct visit *visit, const char *field, const char *text);
 bool visit_has_complaints(const struct visit *visit);
+/* What lib refuses (ERR_DATA, ERR_USAGE; "next-hop: …") beside the field of the form that it names,
+ * else beside `otherwise`. False: it is no complaint, but trouble. */
+bool visit_complain_of(struct visit *visit, const struct err *err,
+                       const char *otherwise) MUST_CHECK;
+/* The same, and what was typed is kept. */
+bool visit_refused(struct visit *visit, const struct err *err, const char *otherwise) MUST_CHECK;
 /* What was typed, under {{form.NAME}}. */
 void visit_keep_form(struct visit *visit);
+/* Words of a table, which go through visit_words when they are shown. */
+#define N_(text) text
 /* Words in the reader's language. */
 const char *visit_words(const struct visit *visit, const char *text);
 

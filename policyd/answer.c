@@ -103,8 +103,7 @@ static bool probe(const struct replica_generation *generation, const struct doma
 
 /* Exactly as asked first, then without the tag. */
 static void recipient_facts(struct recipient_facts *facts,
-                            const struct replica_generation *generation,
-                            const struct answer_pending *p)
+                            const struct replica_generation *generation, struct answer_pending *p)
 {
     struct index_entry entry = {INDEX_ABSENT, 0}, base_entry;
     struct replica_probe base_probe;
@@ -120,6 +119,7 @@ static void recipient_facts(struct recipient_facts *facts,
             facts->without_tag = true;
             lookup = base_lookup;
             entry = base_entry;
+            p->probe = base_probe;
         }
     }
     entry_facts(facts, lookup, entry);
@@ -170,6 +170,19 @@ static void bound(struct answerer *a, const struct answer_pending *p, struct ver
         *v = verdict_held_off(v, rules[outcome]);
 }
 
+/* Rules are known by the recipient that was found; nobody else's than the domain's for one who was
+ * not. */
+static enum sender_word sender_word(const struct answerer *a, const struct answer_pending *p)
+{
+    const struct senders *senders =
+        a->settings.reject_blocked_senders ? replica_senders(a->replica) : NULL;
+
+    if (senders == NULL || !p->probing)
+        return SENDER_UNLISTED;
+    return senders_word(senders, p->domain->id, span_of(p->probe.key + 4, p->probe.key_len - 4),
+                        p->request.sender);
+}
+
 static void count(struct answerer *a, const struct verdict *v)
 {
     _Atomic uint64_t *counter = &a->counters.answers[v->action][v->rule];
@@ -207,7 +220,7 @@ static const struct answer_words *words_of(struct answerer *a, const struct verd
     struct answer_words *words = &a->words[v->action][v->rule];
     if (words->len == 0) {
         struct verdict_texts texts = {a->settings.unknown_text, a->settings.unsure_text,
-                                      a->settings.subdomain_text};
+                                      a->settings.subdomain_text, a->settings.blocked_text};
         words->len = verdict_write(v, &texts, words->text, sizeof words->text);
     }
     return words;
@@ -245,8 +258,10 @@ size_t answer_write(struct answerer *a, struct answer_pending *p, char *out)
 {
     if (p->domain != NULL && p->broken)
         p->question.recipient.lookup = LOOKUP_FAILED;
-    else if (p->domain != NULL)
+    else if (p->domain != NULL) {
         recipient_facts(&p->question.recipient, a->generation, p);
+        p->question.sender = sender_word(a, p);
+    }
     struct verdict v = verdict(&p->question);
     if (v.rule == RULE_ASK_UNLISTED || v.rule == RULE_REFUSED_LATELY)
         bound(a, p, &v);

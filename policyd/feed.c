@@ -19,7 +19,8 @@ const char FEED_HEADER[] =
     "  when exists (select from pg_stat_wal_receiver)"
     "   and pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() then 0"
     "  else coalesce((extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())"
-    "   * 1000000)::bigint, -1) end"
+    "   * 1000000)::bigint, -1) end,"
+    " (select version from sender_clock)"
     " from roll_clock c";
 
 /*
@@ -50,6 +51,14 @@ const char FEED_COPY_RECIPIENTS[] =
 const char FEED_REFUSALS[] = NEWER(REFUSAL_COLUMNS, "refusal", "");
 const char FEED_COPY_REFUSALS[] =
     "copy (select " REFUSAL_COLUMNS " from refusal where refused_at is not null) to stdout";
+
+/* A user's rules hold for each of his addresses. */
+const char FEED_COPY_SENDERS[] =
+    "copy (select domain_id, '', (action = 'allow')::int, pattern from sender_rule"
+    " where domain_id is not null union all"
+    " select r.domain_id, r.local_part, (s.action = 'allow')::int, s.pattern"
+    " from sender_rule s join recipient r on r.user_id = s.user_id and r.state = 'active')"
+    " to stdout";
 
 #define DOMAIN_COLUMNS                                                                             \
     "id, name, alias_of, relay_check, shadow, recipient_delimiter, case_sensitive,"                \
@@ -96,6 +105,7 @@ bool feed_header(const struct db_result *row, size_t at, struct feed_header *h, 
         .purged_version = db_int(row, at, 1),
         .standby = db_bool(row, at, 2),
         .lag_us = db_int(row, at, 6),
+        .senders_version = db_int(row, at, 7),
     };
     h->knows_position = read_uuid(db_span(row, at, 4), h->position_uuid);
     h->knows_pending = read_uuid(db_span(row, at, 5), h->pending_uuid);
@@ -191,22 +201,48 @@ static int64_t copy_int(struct span column)
     return str_int64(column, &value) ? value : 0; /* \N is 0 */
 }
 
-/* COPY's text format escapes control characters and the backslash itself; a local part has no
- * control characters, so that only "\\" can occur. */
+/* COPY's text format escapes control characters and the backslash itself; neither a local part nor
+ * a pattern has control characters, so that only "\\\\" can occur. False: there is something else,
+ * or more than `room` bytes. */
+static bool copy_plain(struct span column, char *out, size_t room, size_t *len)
+{
+    *len = 0;
+    for (size_t i = 0; i < column.len; i++) {
+        if (*len == room || (column.at[i] == '\\' && (++i == column.len || column.at[i] != '\\')))
+            return false;
+        out[(*len)++] = column.at[i];
+    }
+    return true;
+}
+
 static bool copy_local(struct feed_recipient *r, struct span column, struct err *err)
 {
     char plain[2 * ADDR_LOCAL_MAX];
-    size_t len = 0;
+    size_t len;
 
     if (memchr(column.at, '\\', column.len) == NULL)
         return take_local(r, column, err);
-    for (size_t i = 0; i < column.len && len < sizeof plain; i++) {
-        if (column.at[i] == '\\' && (++i == column.len || column.at[i] != '\\'))
-            return err_set(err, ERR_DATA, "recipient in domain %d: control character in it",
-                           r->domain_id);
-        plain[len++] = column.at[i];
-    }
+    if (!copy_plain(column, plain, sizeof plain, &len))
+        return err_set(err, ERR_DATA, "recipient in domain %d: control character in it",
+                       r->domain_id);
     return take_local(r, span_of(plain, len), err);
+}
+
+bool feed_sender_line(struct span line, struct feed_sender *s, struct err *err)
+{
+    size_t local, pattern = 0;
+
+    if (line.len > 0 && line.at[line.len - 1] == '\n')
+        line.len--;
+    s->domain_id = (int32_t)copy_int(copy_column(&line));
+    bool fine = copy_plain(copy_column(&line), s->plain, ADDR_LOCAL_MAX, &local);
+    s->allow = copy_int(copy_column(&line)) != 0;
+    fine = fine && copy_plain(copy_column(&line), s->plain + local, SENDER_PATTERN_MOST, &pattern);
+    if (!fine || pattern == 0)
+        return err_set(err, ERR_DATA, "a sender rule in domain %d makes no sense", s->domain_id);
+    s->local = span_of(s->plain, local);
+    s->pattern = span_of(s->plain + local, pattern);
+    return true;
 }
 
 bool feed_copy_line(struct span line, struct feed_recipient *r, struct err *err)

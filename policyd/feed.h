@@ -12,6 +12,7 @@
 
 #include "lib/db.h"
 #include "lib/err.h"
+#include "lib/sender.h"
 #include "policyd/domains.h"
 #include "policyd/replica.h"
 
@@ -23,6 +24,7 @@ struct feed_header {
     bool standby;
     bool knows_position, knows_pending; /* there are changesets of these versions */
     uint8_t position_uuid[16], pending_uuid[16];
+    int64_t senders_version; /* of sender_clock */
     int64_t lag_us; /* how much older than now the server's own data may be; -1: not known */
 };
 bool feed_header(const struct db_result *row, size_t at, struct feed_header *header,
@@ -58,6 +60,17 @@ extern const char FEED_RECIPIENTS[], FEED_LEFT[], FEED_DOMAINS[], FEED_REFUSALS[
 /* All of them; domains as a query, recipients and refusals as COPY lines, recipients in key order.
  */
 extern const char FEED_ALL_DOMAINS[], FEED_COPY_RECIPIENTS[], FEED_COPY_REFUSALS[];
+
+/* Sender rules as COPY lines: domain id, local part (empty: the domain's own), whether it allows,
+ * pattern. */
+extern const char FEED_COPY_SENDERS[];
+struct feed_sender {
+    int32_t domain_id;
+    bool allow;
+    struct span local, pattern; /* into `plain` */
+    char plain[ADDR_LOCAL_MAX + SENDER_PATTERN_MOST];
+};
+bool feed_sender_line(struct span line, struct feed_sender *sender, struct err *err) MUST_CHECK;
 
 struct feed_recipient {
     int32_t domain_id;

@@ -15,6 +15,7 @@
 #include "lib/log.h"
 #include "lib/schema.h"
 #include "policyd/feed.h"
+#include "policyd/sender_feed.h"
 #include "policyd/settings.h"
 
 static const int64_t CONNECT_PAUSE_LEAST = CLOCK_SECOND / 10;
@@ -33,6 +34,7 @@ struct follower {
     _Atomic int64_t failing_since;
     struct db *db;
     bool listening;
+    struct sender_feed senders;
     bool has_refusals; /* the index has them all; each new index begins without */
     bool pooled;       /* something between us and the server does not keep prepared statements */
     bool told_lost, told_behind, told_failed, told_stale; /* each trouble is logged once */
@@ -212,6 +214,7 @@ static bool load_everything(struct reading *reading, struct err *err)
     log_write(LOG_FULL_LOAD, "from version %lld of this replica to %lld of %s",
               (long long)reading->from.position.version, (long long)reading->header.newest.version,
               db_host(f->db));
+    sender_feed_drop(&f->senders); /* numbers of domains may be others' now */
     replica_load_begin(f->options.replica);
     if (!load_rows(reading, err)) {
         replica_load_abort(f->options.replica);
@@ -281,6 +284,7 @@ static bool take_recipient(struct reading *reading, const struct db_result *row,
 
     if (!feed_recipient(row, 0, &r, err))
         return false;
+    sender_feed_changed(&reading->follower->senders, r.domain_id, span_of(r.local, r.local_len));
     replica_batch_recipient(reading->follower->options.replica, r.domain_id,
                             span_of(r.local, r.local_len), left ? NULL : &r.recipient);
     return true;
@@ -381,7 +385,9 @@ static bool carry_out(struct follower *f, struct reading *reading, struct err *e
         break;
     }
     caught_up(f, reading);
-    return load_refusals(reading, err);
+    return load_refusals(reading, err) &&
+           sender_feed_read(&f->senders, f->db, f->settings.reject_blocked_senders,
+                            &reading->header, err);
 }
 
 static bool follow(struct follower *f, struct err *err)
@@ -491,6 +497,7 @@ struct follower *follower_start(const struct follower_options *options)
     struct follower *f = mem_zero(1, sizeof *f);
 
     f->options = *options;
+    f->senders.replica = options->replica;
     f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     settings_refresh(&f->settings);
     if (f->stop_fd < 0 || pthread_create(&f->thread, NULL, run, f) != 0)

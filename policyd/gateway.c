@@ -67,7 +67,8 @@ static bool write_row(struct gateway *g, struct err *err)
                              number(recipients, f.recipients),
                              age_us == INT64_MAX ? NULL : number(age, (uint64_t)age_us / 1000),
                              number(answers, all),
-                             number(refused, sums[ACTION_REJECT] + sums[ACTION_REJECT_POLICY]),
+                             number(refused, sums[ACTION_REJECT] + sums[ACTION_REJECT_POLICY] +
+                                                 sums[ACTION_REJECT_SENDER]),
                              number(deferred, sums[ACTION_DEFER]),
                              "rollcall-policyd " ROLLCALL_VERSION, g->started_at,
                              f.disk_behind ? "the replica on disk cannot be written" : ""),

@@ -62,6 +62,7 @@ FAMILY_VALUE(version, s->replica.position.version)
 FAMILY_VALUE(domains, s->replica.domains)
 FAMILY_VALUE(recipients, s->replica.recipients)
 FAMILY_VALUE(refusals, s->replica.refusals)
+FAMILY_VALUE(sender_rules, s->replica.sender_rules)
 FAMILY_VALUE(index_size, s->replica.index_bytes)
 FAMILY_VALUE(in_memory, s->replica.in_memory)
 FAMILY_VALUE(disk_behind, s->replica.disk_behind)
@@ -91,6 +92,8 @@ static const struct family {
     {"rollcall_replica_recipients", "gauge", "Recipients in the replica.", recipients},
     {"rollcall_replica_refusals", "gauge",
      "Addresses not on the roll that the customers' servers refused lately.", refusals},
+    {"rollcall_replica_sender_rules", "gauge",
+     "Sender rules in memory, one for each address (reject_blocked_senders).", sender_rules},
     {"rollcall_replica_index_bytes", "gauge", "Memory of the index.", index_size},
     {"rollcall_replica_in_memory", "gauge", "1 when the index answers, 0 while the disk does.",
      in_memory},

@@ -362,6 +362,7 @@ void replica_close(struct replica **replica)
         return;
     save_confirmation(r);
     replica_switch(r, NULL);
+    replica_set_senders(r, NULL);
     replica_disk_close(r);
     epoch_destroy(&r->epoch);
     pthread_mutex_destroy(&r->figures_lock);

@@ -26,6 +26,7 @@
 #include "policyd/domains.h"
 #include "policyd/epoch.h"
 #include "policyd/index.h"
+#include "policyd/senders.h"
 
 /* A point of PostgreSQL's history: the changeset of that number, if it has that uuid. */
 struct replica_position {
@@ -86,13 +87,16 @@ void replica_probe(const struct replica_generation *generation, int32_t domain_i
 enum lookup replica_find(const struct replica_generation *generation,
                          const struct replica_probe *probe, struct index_entry *entry);
 
+/* Sender rules; NULL: none are known. Inside replica_enter … replica_leave. */
+const struct senders *replica_senders(const struct replica *replica);
+
 /* ---- any thread ---- */
 
 /* Since PostgreSQL last confirmed the roll, at the given clock_elapsed_us; INT64_MAX: not known. */
 int64_t replica_age_us(const struct replica *replica, int64_t now_us);
 struct replica_figures {
     struct replica_position position;
-    uint64_t domains, recipients, refusals, index_bytes;
+    uint64_t domains, recipients, refusals, index_bytes, sender_rules;
     uint64_t batches, rows, loads, damages, write_failures;
     bool in_memory; /* the index is complete */
     bool disk_behind;
@@ -139,6 +143,10 @@ void replica_load_recipient(struct replica *replica, int32_t domain_id, struct s
                             const struct replica_recipient *recipient);
 void replica_load_end(struct replica *replica, const struct replica_position *position);
 void replica_load_abort(struct replica *replica);
+
+/* Takes other sender rules; the old ones go once nobody looks at them. NULL: none. They live in
+ * memory alone: after a start nobody is refused for his sender until they are read. */
+void replica_set_senders(struct replica *replica, struct senders *senders);
 
 /* PostgreSQL confirmed at that clock_elapsed_us that nothing is missing. */
 void replica_confirm(struct replica *replica, int64_t at_us);

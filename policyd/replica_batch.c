@@ -185,3 +185,30 @@ void replica_batch_abort(struct replica *r)
 {
     forget_changes(r);
 }
+
+/* ---- sender rules ---- */
+
+const struct senders *replica_senders(const struct replica *replica)
+{
+    return atomic_load_explicit(&replica->senders, memory_order_acquire);
+}
+
+static void release_senders(void *object, size_t size)
+{
+    struct senders *senders = object;
+
+    (void)size;
+    senders_free(&senders);
+}
+
+void replica_set_senders(struct replica *r, struct senders *senders)
+{
+    struct senders *old = atomic_exchange(&r->senders, senders);
+
+    r->counted.sender_rules = senders != NULL ? senders_count(senders) : 0;
+    if (old != NULL) {
+        epoch_retire(&r->epoch, old, 0, release_senders);
+        epoch_synchronize(&r->epoch);
+    }
+    replica_publish_figures(r);
+}

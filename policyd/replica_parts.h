@@ -36,6 +36,7 @@ struct replica_change {
 struct replica {
     struct epoch epoch;
     _Atomic(struct replica_generation *) live;
+    _Atomic(struct senders *) senders;
     _Atomic int64_t confirmed_at; /* clock_elapsed_us; INT64_MIN: never */
     char *directory;
     int64_t cache_bytes, tombstone_life_us;

@@ -28,12 +28,14 @@ void settings_publish(const struct conf *conf)
                    .harvest_limit = (uint32_t)conf->harvest_limit,
                    .harvest_window_s = conf->harvest_window / CLOCK_SECOND},
         .accept_abuse = conf->accept_abuse != 0,
+        .reject_blocked_senders = conf->reject_blocked_senders != 0,
         .log_answers = (enum conf_log_answers)conf->log_answers,
     };
 
     snprintf(s.unknown_text, sizeof s.unknown_text, "%s", conf->unknown_text);
     snprintf(s.unsure_text, sizeof s.unsure_text, "%s", conf->unsure_text);
     snprintf(s.subdomain_text, sizeof s.subdomain_text, "%s", conf->subdomain_text);
+    snprintf(s.blocked_text, sizeof s.blocked_text, "%s", conf->blocked_text);
     pthread_mutex_lock(&current.lock);
     s.number = atomic_load(&current.number) + 1;
     current.value = s;

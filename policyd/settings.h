@@ -21,11 +21,12 @@ struct settings {
     int64_t stale_limit_us, source_stale_limit_us;
     int64_t verified_for_us, refused_for_us;
     struct limits_rules limits;
-    bool accept_abuse;
+    bool accept_abuse, reject_blocked_senders;
     enum conf_log_answers log_answers;
     char unknown_text[SETTINGS_TEXT_MAX + 1];
     char unsure_text[SETTINGS_TEXT_MAX + 1];
     char subdomain_text[SETTINGS_TEXT_MAX + 1];
+    char blocked_text[SETTINGS_TEXT_MAX + 1];
 };
 
 /* Makes these the settings in force. */

@@ -56,7 +56,8 @@ grant execute on function observe_position(text, bigint, timestamptz, timestampt
   text[], integer[], integer[], integer[], integer[], integer[], timestamptz[], timestamptz[]),
   observe_probes_due(integer, interval, timestamptz), observe_forget(text, integer, text) to rollcall_observe;
 -- followed and shown
-grant select on refusal to rollcall_policyd;
+grant select on refusal, sender_clock to rollcall_policyd;
+grant select (user_id, domain_id, action, pattern) on sender_rule to rollcall_policyd;
 grant select on observation, refusal, log_position, domain_observation to rollcall_sync, rollcall_admin;
 grant delete on log_position to rollcall_admin;
 grant update on domain_observation to rollcall_sync, rollcall_admin;
@@ -76,6 +77,8 @@ grant select, insert on ldap_notice to rollcall_sync;
 grant select on ldap_notice to rollcall_admin, rollcall_report;
 grant update (mailed_at) on ldap_notice to rollcall_report;
 grant execute on function ldap_login(bigint) to rollcall_panel;
+grant select, update, delete on ldap_request to rollcall_sync;
+grant select, insert on ldap_request to rollcall_panel;
 
 -- the quarantine: on gateways takes in and does what it is asked for; who looks at it asks
 grant select on schema_version, quarantine_message, quarantine_recipient, quarantine_request to rollcall_quarantine;

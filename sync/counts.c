@@ -9,7 +9,7 @@
 #include "lib/addr.h"
 #include "lib/clock.h"
 
-enum { ROWS_AT_ONCE = 5000 };
+enum { ROWS_AT_ONCE = 10000 };
 
 /* ---- domains ---- */
 
@@ -76,6 +76,35 @@ static int by_key(const void *a, const void *b)
     return (x->count.day > y->count.day) - (x->count.day < y->count.day);
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Of rows in order: those of one key become one. */
+static void merge(struct rows *rows)
+{
+    size_t last = 0;
+
+    for (size_t i = 1; i < rows->count; i++) {
+        struct evidence_count *into = &rows->at[last].count;
+        const struct evidence_count *more = &rows->at[i].count;
+        if (by_key(&rows->at[last], &rows->at[i]) != 0) {
+            if (++last != i)
+                rows->at[last] = rows->at[i];
+            continue;
+        }
+        into->accepted += more->accepted;
+        into->deliverable += more->deliverable;
+        into->refused += more->refused;
+        into->unknown += more->unknown;
+        into->late += more->late;
+        into->last_yes_us = later(into->last_yes_us, more->last_yes_us);
+        into->last_no_us = later(into->last_no_us, more->last_no_us);
+    }
+    rows->count = rows->count > 0 ? last + 1 : 0;
+}
+
 /* ---- arrays, as PostgreSQL writes them ---- */
 
 enum column { DAY, DOMAIN, LOCAL, ACCEPTED, DELIVERABLE, REFUSED, UNKNOWN, LATE, YES, NO, COLUMNS };
@@ -121,24 +150,43 @@ static void put_row(struct buf columns[COLUMNS], const struct row *row)
     put_time(&columns[NO], c->last_no_us);
 }
 
-static bool send_some(struct db *db, const char *gateway, const struct row *rows, size_t count,
-                      struct err *err)
+static void columns_fill(struct buf columns[COLUMNS], const struct row *rows, size_t count)
 {
-    struct buf columns[COLUMNS] = {{0}};
-    const char *values[1 + COLUMNS] = {gateway};
-    bool fine;
-
+    for (int i = 0; i < COLUMNS; i++)
+        buf_clear(&columns[i]);
     for (size_t i = 0; i < count; i++)
         put_row(columns, &rows[i]);
-    for (int i = 0; i < COLUMNS; i++) {
+    for (int i = 0; i < COLUMNS; i++)
         buf_text(&columns[i], "}");
+}
+
+static bool columns_send(const struct buf columns[COLUMNS], struct db *db, const char *gateway,
+                         struct err *err)
+{
+    const char *values[1 + COLUMNS] = {gateway};
+
+    for (int i = 0; i < COLUMNS; i++)
         values[1 + i] = columns[i].at;
-    }
-    fine = db_exec(db,
+    return db_send(db,
                    "select observe_add($1, $2::date[], $3::int[], $4::text[], $5::int[],"
                    " $6::int[], $7::int[], $8::int[], $9::int[], $10::timestamptz[],"
                    " $11::timestamptz[])",
-                   values, 1 + COLUMNS, NULL, err);
+                   values, 1 + COLUMNS, err);
+}
+
+/* While PostgreSQL adds some, the next ones are written. */
+static bool send_rows(const struct rows *rows, struct db *db, const char *gateway, struct err *err)
+{
+    struct buf columns[COLUMNS] = {{0}};
+    bool fine = true, working = false;
+
+    for (size_t i = 0; fine && i < rows->count; i += ROWS_AT_ONCE) {
+        size_t some = rows->count - i < ROWS_AT_ONCE ? rows->count - i : ROWS_AT_ONCE;
+        columns_fill(columns, rows->at + i, some);
+        fine = (!working || db_done(db, err)) && columns_send(columns, db, gateway, err);
+        working = true;
+    }
+    fine = fine && (!working || db_done(db, err));
     for (int i = 0; i < COLUMNS; i++)
         buf_free(&columns[i]);
     return fine;
@@ -152,10 +200,8 @@ bool counts_send(const struct evidence *evidence, struct db *db, const char *gat
 
     if (rows.count > 0)
         qsort(rows.at, rows.count, sizeof *rows.at, by_key);
-    for (size_t i = 0; fine && i < rows.count; i += ROWS_AT_ONCE) {
-        size_t some = rows.count - i < ROWS_AT_ONCE ? rows.count - i : ROWS_AT_ONCE;
-        fine = send_some(db, gateway, rows.at + i, some, err);
-    }
+    merge(&rows);
+    fine = fine && send_rows(&rows, db, gateway, err);
     *sent = (int64_t)rows.count;
     free(rows.at);
     return fine;

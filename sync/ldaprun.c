@@ -74,7 +74,6 @@ static bool begin(struct run *run, struct err *err)
                                  .program = LDAPRUN_PROGRAM};
 
     /* whoever chose the source has compared the schema */
-    /* whoever chose the source has compared the schema */
     if (!db_open(&run->db, &options, err) ||
         !ldap_source_get(run->db, run->options->source, true, &run->source, err))
         return false;
@@ -84,15 +83,27 @@ static bool begin(struct run *run, struct err *err)
 
 /* ---- reading ---- */
 
+static void on_entry(void *context, const char *dn, enum entry_kind kind, const struct entry *entry,
+                     const char *why)
+{
+    struct run *run = context;
+
+    run->seen++;
+    ldaprun_record_step(run, "reading");
+    /* who watches asks why somebody is missing */
+    if (run->options->look || why != NULL)
+        ldaprun_tell_entry(run, dn, kind, entry, why);
+}
+
 static bool read_directory(struct run *run, struct err *err)
 {
+    bool watched = run->options->look || run->options->request != NULL;
     struct gather_options options = {.source = &run->source,
                                      .password = run->password.at,
                                      .now_s = clock_wall_us() / CLOCK_SECOND,
                                      .look = run->options->look};
-    struct gather_listener listener = {.context = run,
-                                       .entry = run->options->look ? ldaprun_tell_entry : NULL,
-                                       .note = ldaprun_tell_note};
+    struct gather_listener listener = {
+        .context = run, .entry = watched ? on_entry : NULL, .note = ldaprun_tell_note};
 
     if (run->source.domain_count == 0)
         return err_set(err, ERR_CONFIG,
@@ -229,6 +240,8 @@ static bool act(struct run *run, struct err *err)
 
     if (!seal(run, err) || !believable(run, err) || !ldaprun_nothing_new(run, &agrees, &waits, err))
         return false;
+    run->told_us = 0;
+    ldaprun_record_step(run, "comparing");
     db_set_timeout(run->db, 0); /* a large list takes as long as it takes */
     bool compared = !agrees && !waits;
     if (compared && !follow(run, err))

@@ -22,6 +22,7 @@ struct ldaprun_options {
     bool dry_run; /* tell the difference, change nothing */
     bool force;   /* the guard does not hold it */
     bool records; /* tell on standard output (records.h) */
+    const char *request; /* number of the ldap_request that is told how far it is; NULL: none */
 };
 
 /*

@@ -31,6 +31,8 @@ struct run {
     char version[24];  /* of the roll before it was compared */
     uint8_t *troubled; /* a bit for each entry that the roll has a problem with */
     int logged;        /* values and addresses of this run */
+    int64_t seen;      /* entries so far */
+    int64_t told_us;   /* when the request was told of them */
 };
 
 /* ldaprun_tell.c */
@@ -50,6 +52,8 @@ bool ldaprun_nothing_new(struct run *run, bool *agrees, bool *waits, struct err 
 /* The roll agrees with the directory as it was when the run began. */
 bool ldaprun_record_agreed(struct run *run, struct err *err) MUST_CHECK;
 bool ldaprun_record_held(struct run *run, struct err *err) MUST_CHECK;
+/* To the request that asked for the run, if there is one; at most once a second for one step. */
+void ldaprun_record_step(struct run *run, const char *step);
 /* Over a new connection if need be. */
 void ldaprun_record_failed(struct run *run, const struct err *why);
 

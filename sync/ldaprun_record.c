@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "sync/ldaprun_private.h"
 
@@ -190,6 +191,25 @@ bool ldaprun_record_held(struct run *run, struct err *err)
     return db_exec(run->db, held_sql,
                    DB_VALUES(run->id, changeset, run->digest_hex, run->outcome.why), NULL, err) &&
            record_end(run, run->what, run->outcome.why, err);
+}
+
+/* ---- who waits for it ---- */
+
+/* Whoever watches is told; that they cannot be is no reason to stop. */
+void ldaprun_record_step(struct run *run, const char *step)
+{
+    int64_t now = clock_elapsed_us();
+    char entries[24];
+    struct err ignored;
+
+    if (run->options->request == NULL || now - run->told_us < CLOCK_SECOND / 2)
+        return;
+    run->told_us = now;
+    snprintf(entries, sizeof entries, "%" PRId64, run->seen);
+    if (!db_exec(run->db,
+                 "update ldap_request set step = $2, entries = $3::bigint where id = $1::bigint",
+                 DB_VALUES(run->options->request, step, entries), NULL, &ignored))
+        run->told_us = INT64_MAX;
 }
 
 /* ---- failures ---- */

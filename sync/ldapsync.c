@@ -22,6 +22,8 @@
 #include "sync/interval.h"
 #include "sync/ldapmetrics.h"
 #include "sync/ldaprun.h"
+#include "sync/records.h"
+#include "sync/requests.h"
 
 static const char program[] = "rollcall-ldapsync";
 
@@ -36,6 +38,7 @@ struct ldapsync {
     const char *named[64]; /* --source */
     size_t named_count;
     bool all;
+    bool requests, follow;
     struct ldaprun_options run; /* of each source, its name apart */
     char **sources;
     struct fleet_task *tasks;
@@ -187,21 +190,30 @@ enum {
     OPTION_FORCE,
     OPTION_LOOK,
     OPTION_RECORDS,
+    OPTION_RECORDS_MOST,
     OPTION_ACTOR,
+    OPTION_REQUESTS,
+    OPTION_REQUEST,
+    OPTION_FOLLOW,
     OPTION_VERSION,
     OPTION_HELP
 };
 
-static const struct option option_names[] = {{"source", required_argument, NULL, OPTION_SOURCE},
-                                             {"all", no_argument, NULL, OPTION_ALL},
-                                             {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
-                                             {"force", no_argument, NULL, OPTION_FORCE},
-                                             {"look", no_argument, NULL, OPTION_LOOK},
-                                             {"records", no_argument, NULL, OPTION_RECORDS},
-                                             {"actor", required_argument, NULL, OPTION_ACTOR},
-                                             {"version", no_argument, NULL, OPTION_VERSION},
-                                             {"help", no_argument, NULL, OPTION_HELP},
-                                             {0}};
+static const struct option option_names[] = {
+    {"source", required_argument, NULL, OPTION_SOURCE},
+    {"all", no_argument, NULL, OPTION_ALL},
+    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+    {"force", no_argument, NULL, OPTION_FORCE},
+    {"look", no_argument, NULL, OPTION_LOOK},
+    {"records", no_argument, NULL, OPTION_RECORDS},
+    {"records-most", required_argument, NULL, OPTION_RECORDS_MOST},
+    {"actor", required_argument, NULL, OPTION_ACTOR},
+    {"requests", no_argument, NULL, OPTION_REQUESTS},
+    {"request", required_argument, NULL, OPTION_REQUEST},
+    {"follow", no_argument, NULL, OPTION_FOLLOW},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {0}};
 
 static void print_usage(void)
 {
@@ -213,7 +225,11 @@ static void print_usage(void)
            "  --force        the guard holds nothing, whatever the directory answers\n"
            "  --look         reads one page, shows who would be taken, does not ask the roll\n"
            "  --records      tells what happens on standard output, for programs\n"
+           "  --records-most NUMBER  of each kind at most so many\n"
            "  --actor NAME   who asks, for the history\n"
+           "  --requests     carries out what people ask for in the panel, nothing else\n"
+           "  --follow       with --requests: goes on, as a service\n"
+           "  --request NUMBER  tells that request of the panel how far it is\n"
            "  -c FILE        the settings (default " CONF_DEFAULT_FILE ")\n"
            "  -o NAME=VALUE  overrides a setting of the file\n"
            "  --version      prints the version\n"
@@ -228,6 +244,16 @@ static bool take_source(struct ldapsync *s, const char *name, struct err *err)
     if (s->named_count == room)
         return err_set(err, ERR_USAGE, "more than %zu times --source", room);
     s->named[s->named_count++] = name;
+    return true;
+}
+
+static bool take_most(const char *text, struct err *err)
+{
+    int64_t most;
+
+    if (!str_int64(span_text(text), &most) || most < 1 || most > 1000000)
+        return err_set(err, ERR_USAGE, "--records-most: '%s' is no number from 1 to 1000000", text);
+    record_limit((size_t)most);
     return true;
 }
 
@@ -252,9 +278,18 @@ static bool take_option(struct ldapsync *s, int option, struct err *err)
         return s->run.look = true;
     case OPTION_RECORDS:
         return s->run.records = true;
+    case OPTION_RECORDS_MOST:
+        return take_most(optarg, err);
     case OPTION_ACTOR:
         s->run.actor = optarg;
         return true;
+    case OPTION_REQUESTS:
+        return s->requests = true;
+    case OPTION_REQUEST:
+        s->run.request = optarg;
+        return true;
+    case OPTION_FOLLOW:
+        return s->follow = true;
     case OPTION_VERSION:
         puts("rollcall-ldapsync " ROLLCALL_VERSION);
         return false;
@@ -277,6 +312,10 @@ static bool parse_arguments(struct ldapsync *s, int argc, char **argv, struct er
                        argv[optind]);
     if (s->all && s->named_count > 0)
         return err_set(err, ERR_USAGE, "--all and --source exclude each other");
+    if (s->requests && (s->all || s->named_count > 0))
+        return err_set(err, ERR_USAGE, "--requests excludes --all and --source");
+    if (s->follow && !s->requests)
+        return err_set(err, ERR_USAGE, "--follow goes with --requests");
     return true;
 }
 
@@ -286,6 +325,21 @@ static int complain(const struct err *err)
         return 0;
     fprintf(stderr, "%s: %s\n", program, err->text);
     return (int)err->class;
+}
+
+static bool serve_requests(const struct ldapsync *s, struct err *err)
+{
+    const struct requests_options options = {.conf = &s->conf.value,
+                                             .file = s->options.file,
+                                             .overrides = s->options.overrides,
+                                             .override_count = s->options.override_count,
+                                             .follow = s->follow};
+    struct db *db = NULL;
+    /* a service waits for a database that is away; it does not wait for another schema */
+    bool fine = s->follow || open_database(s, &db, err);
+
+    db_close(&db);
+    return fine && requests_serve(&options, err);
 }
 
 int main(int argc, char **argv)
@@ -302,7 +356,8 @@ int main(int argc, char **argv)
     s.run.conf = &s.conf.value;
     /* a dry run that tells nobody would be none */
     s.run.records = s.run.records || s.run.look || s.run.dry_run;
-    int code = sync_all(&s, &err) ? s.code : complain(&err);
+    int code =
+        (s.requests ? serve_requests(&s, &err) : sync_all(&s, &err)) ? s.code : complain(&err);
     forget_sources(&s);
     conf_free(&s.conf);
     return code;

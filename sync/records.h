@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+/* From now on at most so many of each kind, and no field longer than 1000 bytes. */
+void record_limit(size_t most);
 /* Writes to standard output; the list of fields ends with NULL. */
 void record_write(const char *kind, const char *source, const char *const *fields);
 #define RECORD(kind, source, ...)                                                                  \

@@ -49,6 +49,7 @@ _rollcall_options() {
                 --brand-name --brand-colour --brand-logo --brand-footer"
             ;;
         "report show") echo "--customer --domain --user" ;;
+        explain) echo "--sender" ;;
         "report preview") echo "--directory" ;;
         "report resend") echo "--since" ;;
         "status") echo "--forget" ;;

@@ -90,7 +90,62 @@ class Forms(html.parser.HTMLParser):
                 self.forms[-1][2][a["name"]] = a.get("value", "")
 
 
+class Filled(html.parser.HTMLParser):
+    """What a browser would send of the form with that action if nobody touched it: {name: value, or a list of values}."""
+
+    def __init__(self, text, action):
+        super().__init__()
+        self.action, self.inside, self.fields, self.open, self.found = action, False, {}, None, False
+        self.feed(text)
+        assert self.found, f"no form for {action}"
+
+    def _add(self, name, value):
+        if name in self.fields:
+            before = self.fields[name]
+            self.fields[name] = [*(before if isinstance(before, list) else [before]), value]
+        else:
+            self.fields[name] = value
+
+    def handle_starttag(self, tag, attributes):
+        a = dict(attributes)
+        if tag == "form":
+            self.inside = a.get("action") == self.action and a.get("method") == "post"
+            self.found = self.found or self.inside
+        elif not self.inside:
+            return
+        elif tag == "input" and a.get("name") and (a.get("type") not in ("checkbox", "radio", "file") or "checked" in a):
+            self._add(a["name"], a.get("value") or "")
+        elif tag == "textarea":
+            self.open, self.fields[a["name"]] = a["name"], ""
+        elif tag == "select":
+            self.select, self.chosen, self.option = a["name"], None, None
+        elif tag == "option":
+            self.open, self.option, self.label = "option", a, ""
+
+    def handle_data(self, data):
+        if self.open == "option":
+            self.label += data
+        elif self.open:
+            self.fields[self.open] += data
+
+    def handle_endtag(self, tag):
+        if tag == "form":
+            self.inside = False
+        elif tag == "textarea" and self.open:
+            self.fields[self.open] = self.fields[self.open].removeprefix("\n")  # HTML standard, 13.2.6.4.7
+            self.open = None
+        elif tag == "option" and self.inside:
+            value = self.option.get("value", self.label.strip())
+            if self.chosen is None or "selected" in self.option:
+                self.chosen = value
+            self.open = None
+        elif tag == "select" and self.inside:
+            self._add(self.select, self.chosen)
+
+
 class Answer:
+    path = ""  # where it came from, after what was followed
+
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
         self.text = body.decode(errors="replace")
@@ -123,6 +178,7 @@ class Client:
             answer = Answer(got.status, got.headers, got.read())
         if answer.token:
             self.last = answer.token
+        answer.path = path
         return answer
 
     def get(self, path):
@@ -135,9 +191,15 @@ class Client:
 
     def post(self, path, token=None, follow=True, **fields):
         """Sends a form with the last page's token."""
-        body = urllib.parse.urlencode({"token": self.last if token is None else token, **fields})
+        body = urllib.parse.urlencode({"token": self.last if token is None else token, **fields}, doseq=True)
         answer = self.ask("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"})
         return self.follow(answer) if follow else answer
+
+    def fill(self, path, action=None, **typed):
+        """Opens a form, types what is given (None: unticks or leaves out), and sends it."""
+        action = action or path.split("?")[0]
+        fields = {**Filled(self.get(path).text, action).fields, **typed}
+        return self.post(action, **{name: value for name, value in fields.items() if value is not None and name != "token"})
 
     def upload(self, path, content, name="users.csv", token=None, follow=True, **fields):
         parts = {"token": self.last if token is None else token, **fields}

@@ -408,7 +408,7 @@ def test_what_is_wrong_is_said():
                 text = says("--server", wrong.ldaps)
                 assert words in text and wrong.ldaps in text, text
         # what can be known when it is set
-        for options, words in ((("--filter", "(&(mail=*)"), "missing at character"), (("--tls", "none", "--server", ldap.ldap), "--allow-cleartext"),
+        for options, words in ((("--filter", "(&(mail=*)"), "missing at character"), (("--tls", "none", "--server", ldap.ldap), "allow-cleartext"),
                                (("--interval", "5"), "interval"), (("--server", "http://x"), "a server is"),
                                (("--domain", "elsewhere.test"), "not served"), (("--disabled", "what"), "none of")):
             done = rc.run("ldap", "set", "example.com", *options, check=False)

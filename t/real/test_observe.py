@@ -69,6 +69,22 @@ def test_state_between_runs():
         assert o.counts("accepted, deliverable") == [("a", "1", "2")], o.counts("accepted, deliverable")
 
 
+def test_one_recipient_under_several_names():
+    """With a tag, in capitals, by an alias domain, and decided later: one row, and what is sent twice is added up."""
+    with Observed() as o:
+        o.cli("domain", "set", "customer.test", "--delimiter", "+")
+        o.cli("domain", "add", "alias.test", "--customer", "Test", "--alias-of", "customer.test")
+        lines = o.message(at(0, "12:00:00"), "Ann+b@alias.test").splitlines(True)
+        o.write(lines[2] + o.message(at(0, "10:00:00"), "ann@customer.test", "ANN@customer.test", "ann+tag@customer.test",
+                                     "ann@alias.test", "zoe@customer.test") +
+                o.refusal(at(0, "13:00:00"), "ann@customer.test") + o.refusal(at(0, "14:00:00"), "Ann@alias.test") +
+                lines[0] + lines[1] + lines[3] + o.message(at(0, "11:00:00"), "Zoe@alias.test"))
+        o.collect()
+        times = lambda column: f"to_char({column} at time zone 'UTC', 'HH24:MI')"
+        assert o.counts(f"accepted, deliverable, refused, {times('last_yes')}, {times('last_no')}") == [
+            ("ann", "5", "5", "2", "12:00", "14:00"), ("zoe", "2", "2", "0", "11:00", "")], o.counts("accepted, deliverable, refused")
+
+
 def log_text(o, lines, recipients, rng):
     """A log whose truth is returned beside it."""
     truth, text = {}, []

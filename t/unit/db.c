@@ -46,6 +46,30 @@ static void check_query(struct db *db)
     is_text(db_sqlstate(db), "22012", "and tells which");
 }
 
+/* A statement in two halves: the server works while its client does something else. */
+static void check_halves(struct db *db)
+{
+    DB_RESULT_AUTO r = NULL;
+    struct err err;
+
+    works(db_send(db, "insert into t values ($1::int)", DB_VALUES("100"), &err) &&
+              db_done(db, &err),
+          "sent, and done");
+    works(db_query(db, &r, "delete from t where a = 100 returning a", DB_NO_VALUES, &err),
+          "the connection goes on");
+    is_int(db_rows(r), 1, "after what was sent");
+    works(db_send(db, "insert into t values (1)", DB_NO_VALUES, &err),
+          "a refusal comes at the end");
+    ok(!db_done(db, &err) && err.class == ERR_DATA && db_alive(db), "as itself: %s", err.text);
+    struct db *other = private_pg_open(&pg);
+    works(db_send(other, "select pg_terminate_backend(pg_backend_pid())", DB_NO_VALUES, &err),
+          "a server that ends");
+    ok(!db_done(other, &err) && err.class == ERR_TEMPORARY, "is told: %s", err.text);
+    ok(!db_done(other, &err) && !db_send(other, "select 1", DB_NO_VALUES, &err),
+       "and nothing is sent or awaited any more: %s", err.text);
+    db_close(&other);
+}
+
 static void check_classes(struct db *db)
 {
     static const struct {
@@ -488,6 +512,7 @@ int main(void)
     struct db *db = private_pg_open(&pg);
 
     check_query(db);
+    check_halves(db);
     check_classes(db);
     check_copy(db);
     check_copy_trouble(db);

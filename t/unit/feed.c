@@ -118,8 +118,43 @@ static void test_copy_lines(void)
     }
 }
 
+static const struct sender_case {
+    const char *line;
+    bool fine;
+    int32_t domain;
+    bool allow;
+    const char *local, *pattern;
+} sender_cases[] = {
+    {"5\t\t0\texample.org\n", true, 5, false, "", "example.org"},
+    {"5\tbob\t1\t*.example.org", true, 5, true, "bob", "*.example.org"},
+    {"5\ta\\\\b\t0\tc\\\\d@example.org", true, 5, false, "a\\b", "c\\d@example.org"},
+    {"5\tbob\t0\t", false, 0, false, NULL, NULL},
+    {"5\tbob", false, 0, false, NULL, NULL},
+    {"5\tb\\nb\t0\texample.org", false, 0, false, NULL, NULL},
+    {"5\tbob\t0\tx\\", false, 0, false, NULL, NULL},
+    {"5\taaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggggg\t0\tx.example", false,
+     0, false, NULL, NULL},
+    {"", false, 0, false, NULL, NULL},
+};
+
+static void test_sender_lines(void)
+{
+    for (size_t i = 0; i < sizeof sender_cases / sizeof sender_cases[0]; i++) {
+        const struct sender_case *c = &sender_cases[i];
+        struct feed_sender s;
+        struct err err;
+        bool fine = feed_sender_line(span_text(c->line), &s, &err);
+        ok(fine == c->fine, "sender line %zu is %s", i, c->fine ? "taken" : "refused");
+        if (fine && c->fine)
+            ok(s.domain_id == c->domain && s.allow == c->allow && span_equals(s.local, c->local) &&
+                   span_equals(s.pattern, c->pattern),
+               "sender line %zu means what it says", i);
+    }
+}
+
 int main(void)
 {
+    test_sender_lines();
     test_decisions();
     test_rest();
     test_copy_lines();

@@ -50,6 +50,11 @@ static void set_fact(struct verdict_question *q, char *fact)
         q->list_present = strcmp(value, "present") == 0;
     else if (strcmp(fact, "age") == 0)
         q->list_age_us = seconds(value);
+    else if (strcmp(fact, "sender") == 0)
+        q->sender = strcmp(value, "blocked") == 0             ? SENDER_BLOCKED_BY_USER
+                    : strcmp(value, "blocked-by-domain") == 0 ? SENDER_BLOCKED_BY_DOMAIN
+                    : strcmp(value, "allowed") == 0           ? SENDER_ALLOWED
+                                                              : SENDER_UNLISTED;
     else if (strcmp(fact, "abuse") == 0)
         q->accept_abuse = strcmp(value, "yes") == 0;
     else
@@ -92,7 +97,7 @@ static void check_row(int line, char **field, int fields)
 
 static void check_wording(void)
 {
-    static const struct verdict_texts texts = {"User unknown", "Try later", "Not here"};
+    static const struct verdict_texts texts = {"User unknown", "Try later", "Not here", "Not you"};
     char out[512];
     struct verdict v = {.action = ACTION_REJECT, .rule = RULE_UNLISTED};
 
@@ -105,6 +110,9 @@ static void check_wording(void)
     v = (struct verdict){.action = ACTION_ASK_SERVER, .rule = RULE_ASK_UNLISTED};
     verdict_write(&v, &texts, out, sizeof out);
     is_text(out, "action=reject_unverified_recipient\n\n", "wording of a question to the server");
+    v = (struct verdict){.action = ACTION_REJECT_SENDER, .rule = RULE_SENDER_BLOCKED_BY_USER};
+    verdict_write(&v, &texts, out, sizeof out);
+    is_text(out, "action=550 5.7.1 Not you (sender-blocked)\n\n", "wording for a blocked sender");
     for (int i = 0; i < RULES; i++)
         ok(verdict_rules[i].code != NULL && verdict_rules[i].meaning != NULL,
            "rule %d has a code and a meaning", i);
@@ -114,6 +122,7 @@ int main(void)
 {
     tap_rows(TEST_DATA "/verdict/relay-check.txt", check_row);
     tap_rows(TEST_DATA "/verdict/trouble.txt", check_row);
+    tap_rows(TEST_DATA "/verdict/senders.txt", check_row);
     check_wording();
     return tap_done();
 }
