@@ -28,7 +28,10 @@
     " and ($2::text is null or lower(k.name) = lower($2))"                                         \
     " and ($3::recipient_state is null or r.state = $3::recipient_state)"                          \
     " and ($4::text is null or strpos(lower(r.local_part || '@' || d.name), lower($4)) > 0"        \
-    "      or strpos(lower(u.name), lower($4)) > 0)"                                               \
+    "      or strpos(lower(u.name), lower($4)) > 0"                                                \
+    "      or r.user_id in (select a.user_id from recipient a join domain ad on ad.id = a.domain_id"\
+    "        where a.kind = 'alias' and a.state <> 'removed'"                                      \
+    "        and strpos(lower(a.local_part || '@' || ad.name), lower($4)) > 0))"                   \
     " and ($5::source_kind is null or exists (select from recipient_source s"                      \
     "      where s.recipient_id = r.id and s.source = $5::source_kind))"                           \
     " and ($6::bigint is null or c.created_at >= now() - $6::bigint * interval '1 microsecond')"   \

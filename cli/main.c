@@ -75,7 +75,7 @@ static const struct cli_option user_list_options[] = {
     {"source", "SOURCE", false, "put there by smtp, ldap, import, manual or panel"},
     {"newer", "TIME", false, "changed within that time, like 12h or 7d"},
     {"older", "TIME", false, "not changed within that time"},
-    {"like", "TEXT", false, "with that fragment in the primary address or the name"},
+    {"like", "TEXT", false, "with that fragment in an address or the name"},
     {"sort", "KEY", false, "by address, name or changed (the newest first)"},
     {"limit", "NUMBER", false, "at most so many"},
     {"csv", NULL, false, "as CSV, for a spreadsheet"},

@@ -272,12 +272,16 @@ def test_user():
         assert rows["anna@panel.test"]["aliases"] == ["a@panel.test", '"a b"@panel.test']
         assert len(rc.json("user", "list", "--limit", "2")) == 2
         assert [r["address"] for r in rc.json("user", "list", "--like", "ANNA")] == ["anna@panel.test"]
+        assert [r["address"] for r in rc.json("user", "list", "--like", "A B@pan")] == ["anna@panel.test"], "by an alias"
+        assert [r["address"] for r in rc.json("user", "list", "--like", "b@panel.test")] == ["anna@panel.test", "b@panel.test"]
         assert [r["address"] for r in rc.json("user", "list", "--state", "disabled")] == ["off@panel.test"]
         assert len(rc.json("user", "list", "--customer", "example clinic")) == 5
         assert rc.json("user", "disable", "anna@panel.test")["changed"] == 3
         assert {r["state"].split()[0] for r in rc.json("user", "show", "anna@panel.test")["addresses"]} == {"disabled"}
         assert rc.json("user", "enable", "anna@panel.test")["changed"] == 3
         assert rc.json("user", "remove", "a@panel.test", "b@panel.test")["removed"] == 2
+        assert rc.json("user", "list", "--like", "a@panel.test")[0]["address"] == "anna@panel.test"
+        assert rc.json("user", "list", "--like", "b@panel.test") == rc.json("user", "list", "--like", "a b@"), "one is gone"
         refused(rc, 65, "user", "show", "b@panel.test", has=["b@panel.test", "removed", "change show"])
         assert rc.json("user", "remove", "anna@panel.test")["removed"] == 2
         assert rc.json("user", "list", "--domain", "alias.test") == []
