@@ -123,6 +123,8 @@ struct conf {
     char *panel_listen;
     char *panel_user;
     int64_t panel_connections;
+    int64_t panel_silence_limit;
+    int64_t panel_request_limit;
     int64_t panel_database_connections;
     char *panel_spool_directory;
     int64_t panel_upload_most;

@@ -18,10 +18,8 @@
 enum {
     STACK = 512 * 1024,
     CONNECTION_MEMORY = 64 * 1024, /* headers and what is read at once */
-    IDLE_SECONDS = 30,
     SOCKET_MODE = 0660,
 };
-static const int64_t REQUEST_MOST = 15 * 60 * CLOCK_SECOND; /* from its first byte to its last */
 
 struct http {
     struct panel *panel;
@@ -172,9 +170,9 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
                               const char *method, const char *version, const char *data,
                               size_t *data_len, void **mine)
 {
+    const struct http *http = context;
     struct visit *visit = *mine;
 
-    (void)context;
     (void)url;
     (void)version;
     if (visit == NULL)
@@ -183,7 +181,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         take_headers(visit, connection, method);
         return visit_begin(visit) ? MHD_YES : answer(visit, connection);
     }
-    if (clock_elapsed_us() - visit->begun_us > REQUEST_MOST) {
+    if (clock_elapsed_us() - visit->begun_us > http->panel->conf->panel_request_limit) {
         log_write(LOG_REQUEST_REFUSED, "%s %s from %s: too slow", visit->method, visit->path,
                   visit->client);
         return MHD_NO;
@@ -198,6 +196,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     return answer(visit, connection);
 }
 
+/* Requests that did not come to an answer. */
 static void end(void *context, struct MHD_Connection *connection, void **mine,
                 enum MHD_RequestTerminationCode why)
 {
@@ -205,7 +204,12 @@ static void end(void *context, struct MHD_Connection *connection, void **mine,
 
     (void)context;
     (void)connection;
-    (void)why;
+    if (visit != NULL && visit->status == 0 && why != MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN)
+        log_write(LOG_REQUEST_REFUSED, "%s %s from %s: %s",
+                  visit->method != NULL ? visit->method : "a request for", visit->path,
+                  visit->client[0] != '\0' ? visit->client : "somebody",
+                  why == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED ? "nothing more came in time"
+                                                                : "it broke off");
     visit_free(&visit);
     *mine = NULL;
 }
@@ -249,10 +253,10 @@ static struct MHD_Daemon *serve_pages(struct http *http, int fd)
             MHD_USE_ITC,
         0, NULL, NULL, handle, http, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)http->panel->conf->panel_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK, MHD_OPTION_URI_LOG_CALLBACK, begin, http,
-        MHD_OPTION_NOTIFY_COMPLETED, end, http, MHD_OPTION_UNESCAPE_CALLBACK, leave, NULL,
-        MHD_OPTION_END);
+        (unsigned)((http->panel->conf->panel_silence_limit + CLOCK_SECOND - 1) / CLOCK_SECOND),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)STACK, MHD_OPTION_URI_LOG_CALLBACK, begin, http, MHD_OPTION_NOTIFY_COMPLETED, end,
+        http, MHD_OPTION_UNESCAPE_CALLBACK, leave, NULL, MHD_OPTION_END);
 }
 
 static struct MHD_Daemon *serve_metrics(struct http *http, int fd)

@@ -84,7 +84,8 @@ bool do_message_raw(struct visit *visit, struct err *err)
     STR_AUTO array = mem_printf("{%s}", id);
     size_t asked;
 
-    if (!model_quarantine_ask(visit->db, array, "raw", visit->session.login, &asked, err))
+    if (!model_message_raw(visit->db, id, data_child(visit->data, "raw"), err) ||
+        !model_quarantine_ask(visit->db, array, "raw", visit->session.login, &asked, err))
         return false;
     if (asked == 0)
         return visit_go(visit,

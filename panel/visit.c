@@ -176,8 +176,20 @@ static bool load_session(struct visit *visit, struct err *err)
             session_load(&visit->session, visit->db, visit->panel->conf->panel_idle_limit, err));
 }
 
+static void log_refusal(const struct visit *visit, const char *why)
+{
+    bool known = visit->session.role != ROLE_NOBODY;
+
+    log_write(LOG_REQUEST_REFUSED, "%s %s%s%s from %s: %s", visit->method, visit->path,
+              known ? " of " : "", known ? visit->session.login : "", visit->client, why);
+}
+
 static bool refuse(struct visit *visit, int status, const char *why)
 {
+    log_refusal(visit, why != NULL     ? why
+                       : status == 404 ? "there is no such page"
+                       : status == 405 ? "the page does not take this method"
+                                       : "the address is not understood");
     visit_fail(visit, status, why);
     return false;
 }
@@ -336,7 +348,8 @@ bool visit_begin(struct visit *visit)
     if (!(visit->route->flags & ROUTE_STATIC)) {
         if (!load_session(visit, &err)) {
             log_write(LOG_PANEL_TROUBLE, "%s: %s", visit->path, err.text);
-            return refuse(visit, 503, NULL);
+            visit_fail(visit, 503, NULL);
+            return false;
         }
         if (!may_enter(visit))
             return false;
@@ -371,19 +384,17 @@ static bool body_is_fine(struct visit *visit)
         return refuse(visit, 503,
                       "There is no room for the list now. Nothing was changed; try again later.");
     if (visit->body_outcome != FORM_FINE) {
-        log_write(LOG_REQUEST_REFUSED, "%s %s from %s: %s", visit->method, visit->path,
-                  visit->client, visit->form.why);
         return refuse(visit, statuses[visit->body_outcome], visit->form.why);
     }
     if (visit->route->flags & ROUTE_NO_TOKEN ||
         session_form_token_is(&visit->session, form_value(&visit->form, "token")))
         return true;
     atomic_fetch_add(&visit->panel->refused_tokens, 1);
-    log_write(LOG_REQUEST_REFUSED, "%s %s from %s: the form's token is wrong", visit->method,
-              visit->path, visit->client);
-    return refuse(visit, 403,
-                  "This form was opened in another session, or cookies are off. Go back, load the "
-                  "page again and send it once more.");
+    log_refusal(visit, "the form's token is wrong");
+    visit_fail(visit, 403,
+               "This form was opened in another session, or cookies are off. Go back, load the "
+               "page again and send it once more.");
+    return false;
 }
 
 /* A connection for the page, which sees what its session may see. */
@@ -402,12 +413,12 @@ static void fail_by(struct visit *visit, const struct err *err)
     bool lost = err->class == ERR_TEMPORARY || (visit->db != NULL && !db_alive(visit->db));
 
     if (!lost && visit->db != NULL && strcmp(db_sqlstate(visit->db), denied) == 0) {
-        log_write(LOG_REQUEST_REFUSED, "%s %s of %s from %s: %s", visit->method, visit->path,
-                  visit->session.login, visit->client, err->text);
+        log_refusal(visit, err->text);
         visit_fail(visit, 403, "Only an operator of the gateway may do that.");
-    } else if (err->class == ERR_DATA)
+    } else if (err->class == ERR_DATA) {
+        log_refusal(visit, err->text);
         visit_fail(visit, 404, err->text);
-    else {
+    } else {
         log_write(LOG_PANEL_TROUBLE, "%s %s: %s", visit->method, visit->path, err->text);
         visit_fail(visit, lost ? 503 : 500, NULL);
     }
