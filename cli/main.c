@@ -150,6 +150,7 @@ static const struct cli_option report_set_options[] = {
     {"block-list", "yes|no", false, "whether with what the block lists caught"},
     {"sender-links", "yes|no", false, "whether with links to allow and block the sender"},
     {"central-contact", "ADDRESS|none", false, "who gets one report for the whole domain"},
+    {"notice-contact", "ADDRESS|none", false, "who is told when a directory fails or is held"},
     {"brand-name", "TEXT", false, "what the reports are called"},
     {"brand-colour", "#RRGGBB", false, "of their head and links"},
     {"brand-logo", "URL|none", false, "a picture in their head"},

@@ -112,6 +112,7 @@ struct conf {
     int64_t password_requests_address;
     int64_t password_requests_client;
     char *mail_from;
+    char *notice_contact;
     char *mail_server;
     int64_t mail_connections;
     int64_t mail_timeout;

@@ -337,6 +337,9 @@ const struct conf_row conf_rows[] = {
     ROW(CONF_TEXT, mail_from, "", 0, 320, NULL, check_mail_address, false,
         "The sender of reports and password mails; empty: rollcall@ and the host name. Bounces go "
         "there too."),
+    ROW(CONF_TEXT, notice_contact, "", 0, 320, NULL, check_mail_address, false,
+        "Who is mailed when a customer's directory fails or is held and neither the customer nor "
+        "the domain has a contact for it ('rollcall report set'); empty: nobody, it is logged."),
     ROW(CONF_TEXT, mail_server, "inet:127.0.0.1:25", 1, 512, NULL, check_server, false,
         "The SMTP server that takes them, inet:host:port or unix:/path. It must not filter them: a "
         "report quotes the subjects of spam."),

@@ -25,6 +25,7 @@ const struct report_setting_row report_setting_rows[] = {
     {"brand-colour", "#RRGGBB", false, "of their head and links"},
     {"brand-logo", "URL|none", false, "a picture in their head"},
     {"brand-footer", "TEXT|none", false, "what stands at their end"},
+    {"notice-contact", "ADDRESS|none", false, "who is told when a directory fails or is held"},
 };
 const size_t report_setting_count = sizeof report_setting_rows / sizeof report_setting_rows[0];
 
@@ -44,11 +45,12 @@ static const char *const updates[] = {
     "update report_setting set brand_colour = lower($2) where id = $1",
     "update report_setting set brand_logo = $2 where id = $1",
     "update report_setting set brand_footer = $2 where id = $1",
+    "update report_setting set notice_contact = $2 where id = $1",
 };
 _Static_assert(sizeof updates / sizeof updates[0] ==
                    sizeof report_setting_rows / sizeof report_setting_rows[0],
                "a statement for each setting");
-enum { AT_DAYS = 2, AT_HOURS = 3, AT_CATEGORIES = 6, AT_CONTACT = 9 };
+enum { AT_DAYS = 2, AT_HOURS = 3, AT_CATEGORIES = 6, AT_CONTACT = 9, AT_NOTICE = 14 };
 
 /* ---- values ---- */
 
@@ -125,7 +127,7 @@ static bool take_value(size_t at, const char *value, char room[320], const char 
         *set = room;
         snprintf(room, 320, "{%.300s}", value);
     }
-    return at != AT_CONTACT || check_contact(*set, err);
+    return (at != AT_CONTACT && at != AT_NOTICE) || check_contact(*set, err);
 }
 
 static bool find_row(const char *name, size_t *at, struct err *err)
@@ -277,7 +279,8 @@ bool report_setting_show(struct db *db, enum report_of of, const char *name, rep
         !db_query(db, &found,
                   "select enabled, users_choose, days, hours, zone, language,"
                   " array_to_string(categories, ','), block_list, sender_links, central_contact,"
-                  " brand_name, brand_colour, brand_logo, brand_footer from report_setting"
+                  " brand_name, brand_colour, brand_logo, brand_footer, notice_contact"
+                  " from report_setting"
                   " where customer_id = $1 and domain_id is not distinct from $2::int"
                   " and user_id is not distinct from $3::bigint",
                   DB_VALUES(whose.customer, or_null(whose.domain), or_null(whose.user)), err))

@@ -14,6 +14,7 @@
 #include "lib/secret.h"
 #include "lib/submit.h"
 #include "report/letter.h"
+#include "report/notice.h"
 
 static const int64_t IDLE = 30 * CLOCK_SECOND;    /* how long a follower waits for a word */
 static const int64_t PAUSE = 5 * CLOCK_SECOND;    /* after trouble that is not a mail's own */
@@ -241,6 +242,9 @@ static bool write_letters(struct sender *s, struct err *err)
     compose.db = s->db;
     while (any && !*s->options->stop)
         if (!letter_next(&compose, s->seal, &any, err))
+            return false;
+    for (any = true; any && !*s->options->stop;)
+        if (!notice_next(&compose, &any, err))
             return false;
     return true;
 }

@@ -76,6 +76,8 @@ grant select, insert, update, delete on ldap_run, ldap_user to rollcall_sync;
 grant select, insert on ldap_notice to rollcall_sync;
 grant select on ldap_notice to rollcall_admin, rollcall_report;
 grant update (mailed_at) on ldap_notice to rollcall_report;
+grant select (id, name) on ldap_source to rollcall_report;
+grant select on ldap_source_domain, notice_reader to rollcall_report;
 grant execute on function ldap_login(bigint) to rollcall_panel;
 grant select, update, delete on ldap_request to rollcall_sync;
 grant select, insert on ldap_request to rollcall_panel;

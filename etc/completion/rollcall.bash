@@ -45,7 +45,7 @@ _rollcall_options() {
         "sender allow" | "sender block" | "sender list" | "sender remove") echo "--user --domain" ;;
         "report set")
             echo "--customer --domain --user --enabled --users-choose --days --hours --zone --language
-                --categories --block-list --sender-links --central-contact
+                --categories --block-list --sender-links --central-contact --notice-contact
                 --brand-name --brand-colour --brand-logo --brand-footer"
             ;;
         "report show") echo "--customer --domain --user" ;;

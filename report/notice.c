@@ -1,0 +1,161 @@
+/* notice - see notice.h */
+#include "report/notice.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/display.h"
+#include "lib/log.h"
+#include "lib/mail.h"
+#include "lib/text.h"
+
+enum { SHOWN_MOST = 1000 }; /* bytes of a server's words */
+
+/* What a notice says; `after` NULL: nothing more. */
+static const struct notice_kind {
+    const char *name, *subject, *what, *after;
+    bool changes; /* with a link to what waits */
+} kinds[] = {
+    {"failed", "The directory cannot be read",
+     "The users of your directory cannot be synchronised any more. Nobody was removed: whoever is "
+     "on the list stays there, and gets mail as before. People who are new in the directory are "
+     "not known yet.",
+     "It is tried again at the next turn. You will be told when it works again, and not before.",
+     false},
+    {"held", "A change of the directory waits for approval",
+     "The directory's last answer would take away so many addresses that it was not applied. "
+     "Nobody was removed.",
+     "If it is right, approve it; if not, mend the directory: the next answer takes its place.",
+     true},
+    {"recovered", "The directory is read again",
+     "The users of your directory are synchronised again.", NULL, false},
+};
+
+enum notice_column {
+    NOTICE_ID,
+    NOTICE_KIND,
+    NOTICE_WHY,
+    NOTICE_AT,
+    NOTICE_CUSTOMER,
+    NOTICE_SOURCE,
+    NOTICE_CONTACT,
+    NOTICE_LANGUAGE,
+    NOTICE_BRAND,
+};
+
+static const char next_sql[] =
+    "select n.id, n.kind, n.why, extract(epoch from n.noticed_at)::bigint, v.customer_id, v.source,"
+    " v.contact, coalesce(v.language, ''), v.brand"
+    " from ldap_notice n join notice_reader v on v.notice_id = n.id"
+    " where n.mailed_at is null order by n.id limit 1 for update of n skip locked";
+
+static const struct notice_kind *kind_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return &kinds[0]; /* a newer synchronisation's: better told so than not at all */
+}
+
+static void put_fact(struct buf *out, enum text_language language, const char *label,
+                     struct span value)
+{
+    buf_printf(out, "   %s: ", text_get(language, label));
+    display_line(out, value, SHOWN_MOST);
+    buf_text(out, "\n");
+}
+
+static void write_text(struct buf *out, const struct compose *compose,
+                       const struct notice_kind *kind, const struct db_result *n,
+                       enum text_language language)
+{
+    BUF_AUTO time = {0};
+
+    text_time(&time, language, db_int(n, 0, NOTICE_AT));
+    buf_text(&time, " GMT");
+    buf_printf(out, "%s\n\n", text_get(language, kind->what));
+    put_fact(out, language, "Directory", db_span(n, 0, NOTICE_SOURCE));
+    put_fact(out, language, "Time", span_of(time.at, time.len));
+    put_fact(out, language, "Reason", db_span(n, 0, NOTICE_WHY));
+    if (kind->after != NULL)
+        buf_printf(out, "\n%s\n", text_get(language, kind->after));
+    if (kind->changes && compose->conf->panel_url[0] != '\0')
+        buf_printf(out, "\n   %s/changes\n", compose->conf->panel_url);
+}
+
+/* The mail for one contact, into the outbox. */
+static bool write_notice(struct compose *compose, const struct db_result *n, const char *contact,
+                         struct err *err)
+{
+    const struct notice_kind *kind = kind_of(db_text(n, 0, NOTICE_KIND));
+    const char *at = strrchr(compose->from, '@');
+    enum text_language language;
+    char message_id[200];
+    BUF_AUTO text = {0};
+    BUF_AUTO subject = {0};
+    BUF_AUTO mail = {0};
+    BUF_AUTO hex = {0};
+
+    if (!text_language_find(db_text(n, 0, NOTICE_LANGUAGE), &language))
+        language = (enum text_language)compose->conf->report_language;
+    snprintf(message_id, sizeof message_id, "notice-%s@%s", db_text(n, 0, NOTICE_ID),
+             at != NULL ? at + 1 : "localhost");
+    buf_printf(&subject, "%s: ", text_get(language, kind->subject));
+    display_line(&subject, db_span(n, 0, NOTICE_SOURCE), SHOWN_MOST);
+    write_text(&text, compose, kind, n, language);
+    mail_compose(&mail, &(struct mail){.from_name = db_text(n, 0, NOTICE_BRAND),
+                                       .from = compose->from,
+                                       .to = contact,
+                                       .subject = subject.at,
+                                       .message_id = message_id,
+                                       .date = compose->now,
+                                       .language = text_languages[language],
+                                       .text = span_of(text.at, text.len)});
+    buf_text(&hex, "\\x");
+    for (size_t i = 0; i < mail.len; i++)
+        buf_printf(&hex, "%02x", (unsigned char)mail.at[i]);
+    return db_exec(
+        compose->db,
+        "insert into outbox (kind, customer_id, urgent, envelope_from, envelope_to,"
+        " message_id, body) values ('notice', $1, false, $2, $3, $4, $5)"
+        " on conflict (message_id) do nothing",
+        DB_VALUES(db_text(n, 0, NOTICE_CUSTOMER), compose->from, contact, message_id, hex.at), NULL,
+        err);
+}
+
+/* Nobody to tell is said in the log, once, and not made good later: by then it is old. */
+static bool tell(struct compose *compose, const struct db_result *n, struct err *err)
+{
+    const char *contact = db_null(n, 0, NOTICE_CONTACT) ? compose->conf->notice_contact
+                                                        : db_text(n, 0, NOTICE_CONTACT);
+
+    if (contact[0] != '\0')
+        return write_notice(compose, n, contact, err);
+    log_write(LOG_MAIL_TROUBLE, "directory %s, %s: %s: there is no notice contact to tell",
+              db_text(n, 0, NOTICE_SOURCE), db_text(n, 0, NOTICE_KIND), db_text(n, 0, NOTICE_WHY));
+    return true;
+}
+
+static bool take_next(struct compose *compose, bool *any, struct err *err)
+{
+    DB_RESULT_AUTO next = NULL;
+
+    if (!db_query(compose->db, &next, next_sql, DB_NO_VALUES, err))
+        return false;
+    *any = db_rows(next) > 0;
+    return !*any || (tell(compose, next, err) &&
+                     db_exec(compose->db, "update ldap_notice set mailed_at = now() where id = $1",
+                             DB_VALUES(db_text(next, 0, NOTICE_ID)), NULL, err));
+}
+
+bool notice_next(struct compose *compose, bool *any, struct err *err)
+{
+    *any = false;
+    compose->now = clock_wall_us() / CLOCK_SECOND;
+    if (!db_script(compose->db, "begin", err))
+        return false;
+    if (!take_next(compose, any, err))
+        return db_rollback(compose->db);
+    return db_script(compose->db, "commit", err);
+}
