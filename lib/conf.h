@@ -96,6 +96,7 @@ struct conf {
     char *quarantine_rules;
     char *quarantine_reasons;
     char *release_to;
+    char *quarantine_metrics_file;
     int64_t release_for;
     int64_t keep_spam, keep_bulk, keep_virus, keep_content;
     /* directories */
@@ -113,6 +114,8 @@ struct conf {
     int64_t password_requests_client;
     char *mail_from;
     char *notice_contact;
+    char *report_metrics_file;
+    char *outbox_metrics_file;
     char *mail_server;
     int64_t mail_connections;
     int64_t mail_timeout;

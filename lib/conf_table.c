@@ -289,6 +289,9 @@ const struct conf_row conf_rows[] = {
         NULL, NULL, false,
         "Headers that tell why the filter caught it, comma-separated; the first that is there is "
         "shown, with the score in it."),
+    ROW(CONF_TEXT, quarantine_metrics_file, "", 0, 1024, NULL, check_path_or_none, false,
+        "Where rollcall-quarantine writes its metrics every 15 seconds, for the textfile collector "
+        "of the Prometheus node exporter (a name that ends in .prom); empty: nowhere."),
     ROW(CONF_TEXT, release_to, "inet:127.0.0.1:10025", 1, 256, NULL, check_listen, false,
         "The Postfix listener that takes what is released, by SMTP: one without filters, see "
         "master.cf.example."),
@@ -340,6 +343,12 @@ const struct conf_row conf_rows[] = {
     ROW(CONF_TEXT, notice_contact, "", 0, 320, NULL, check_mail_address, false,
         "Who is mailed when a customer's directory fails or is held and neither the customer nor "
         "the domain has a contact for it ('rollcall report set'); empty: nobody, it is logged."),
+    ROW(CONF_TEXT, report_metrics_file, "", 0, 1024, NULL, check_path_or_none, false,
+        "Where 'rollcall-report spam' writes its metrics after each run, likewise."),
+    ROW(CONF_TEXT, outbox_metrics_file, "", 0, 1024, NULL, check_path_or_none, false,
+        "Where 'rollcall-report send' writes those of the outbox, at its end, with --follow every "
+        "30 "
+        "seconds or less, likewise."),
     ROW(CONF_TEXT, mail_server, "inet:127.0.0.1:25", 1, 512, NULL, check_server, false,
         "The SMTP server that takes them, inet:host:port or unix:/path. It must not filter them: a "
         "report quotes the subjects of spam."),

@@ -10,11 +10,13 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "report/errand_parts.h"
+#include "report/figures.h"
+#include "report/tally.h"
 
 static const int64_t COARSE = CLOCK_SECOND / 50; /* a file's time may be so much behind the clock */
 static const int64_t POLL = 5 * CLOCK_SECOND, SWEEP = 3600 * CLOCK_SECOND,
-                     SUBMIT_CONNECT = 10 * CLOCK_SECOND, SUBMIT_RESPONSE = 60 * CLOCK_SECOND,
-                     SUBMIT_MESSAGE = 600 * CLOCK_SECOND;
+                     FIGURES = 15 * CLOCK_SECOND, SUBMIT_CONNECT = 10 * CLOCK_SECOND,
+                     SUBMIT_RESPONSE = 60 * CLOCK_SECOND, SUBMIT_MESSAGE = 600 * CLOCK_SECOND;
 
 static bool connect_database(struct errand *e, struct err *err)
 {
@@ -40,6 +42,25 @@ static bool sweep_when_due(struct errand *e, struct err *err)
         return false;
     e->swept_us = now;
     return true;
+}
+
+/* Figures that cannot be written stop nothing. */
+static void write_figures(struct errand *e)
+{
+    int64_t now = clock_elapsed_us();
+    uint64_t sum = tally_sum();
+    struct err err;
+
+    if (e->figured_us != 0 && now - e->figured_us < FIGURES &&
+        (sum == e->figured_sum || now - e->figured_us < CLOCK_SECOND))
+        return;
+    e->figured_us = now;
+    e->figured_sum = sum;
+    bool there = e->db != NULL && db_alive(e->db);
+    bool fine = figures_quarantine(e->options.conf, there ? e->db : NULL, e->options.gateway, &err);
+    if (!fine && !e->told_figures)
+        log_write(LOG_QUARANTINE_TROUBLE, "%s", err.text);
+    e->told_figures = !fine;
 }
 
 static bool is_stopped(const struct errand *e)
@@ -70,7 +91,9 @@ static void *run(void *context)
 
     pthread_setname_np(pthread_self(), "errands");
     while (!is_stopped(e)) {
-        if (do_all(e, &err) && db_wait_notify(e->db, POLL, &notified, &err)) {
+        bool fine = do_all(e, &err);
+        write_figures(e);
+        if (fine && db_wait_notify(e->db, POLL, &notified, &err)) {
             if (e->told)
                 log_write(LOG_DATABASE_BACK, "%s", db_host(e->db));
             e->told = false;

@@ -17,6 +17,9 @@ struct errand {
     bool told;          /* the present trouble is logged */
     int64_t swept_us;   /* clock_elapsed_us; 0: never */
     int64_t started_us; /* clock_wall_us */
+    int64_t figured_us; /* clock_elapsed_us; 0: never */
+    uint64_t figured_sum;
+    bool told_figures; /* that they cannot be written is logged */
 };
 
 /* release.c: requests that are due, some of them; *count tells how many. False: the database does

@@ -15,6 +15,7 @@
 #include "lib/log.h"
 #include "report/envelope.h"
 #include "report/lmtp.h"
+#include "report/tally.h"
 
 enum { PIECE = 64 * 1024, PAUSE_MS = 200 };
 static const int64_t WRITE_LIMIT = 60 * CLOCK_SECOND;
@@ -53,8 +54,10 @@ static void answer_rcpt(struct session *s, struct span address)
     lmtp_unquote(text, &plain);
     if (!recorder_serves(s->intake->options.recorder, plain.at, &served, &err)) {
         log_write(LOG_QUARANTINE_TROUBLE, "<%s>: %s", text, err.text);
+        tally_add(TALLY_PUT_OFF, 1);
         lmtp_answer(&s->lmtp, "451 4.3.0 Try again later");
     } else {
+        tally_add(TALLY_REFUSED, !served);
         lmtp_answer(&s->lmtp, served ? "250 2.1.5 Ok" : "550 5.1.2 Domain not served here");
     }
 }
@@ -80,6 +83,7 @@ static void begin_message(struct session *s)
         return;
     }
     log_write(LOG_QUARANTINE_TROUBLE, "%s", s->trouble.text);
+    tally_add(TALLY_PUT_OFF, 1);
     lmtp_answer(&s->lmtp, "452 4.3.1 Cannot keep it now");
 }
 
@@ -141,16 +145,21 @@ static void end_message(struct session *s)
         if (s->open)
             store_abandon(&s->writing);
         s->open = false;
+        tally_add(TALLY_REFUSED, 1);
         answer_all(s, "552 5.3.4 Message is larger than we take");
     } else if (keep(s)) {
         log_write(LOG_QUARANTINED, "%s: queue id %s, %llu bytes, %zu recipients, from <%s>",
                   s->writing.name, l->forward.ident[0] != '\0' ? l->forward.ident : "unknown",
                   (unsigned long long)s->writing.size, l->recipient_count, l->sender);
+        tally_add(TALLY_MESSAGES, 1);
+        tally_add(TALLY_RECIPIENTS, l->recipient_count);
+        tally_add(TALLY_BYTES, s->writing.size);
         snprintf(reply, sizeof reply, "250 2.0.0 Kept as %s", s->writing.name + 3);
         answer_all(s, reply);
     } else {
         log_write(LOG_QUARANTINE_TROUBLE, "queue id %s: %s",
                   l->forward.ident[0] != '\0' ? l->forward.ident : "unknown", s->trouble.text);
+        tally_add(TALLY_PUT_OFF, 1);
         answer_all(s, "451 4.3.0 Cannot keep it now");
     }
     s->busy = false;
@@ -257,6 +266,7 @@ static void refuse(int fd)
     static const char busy[] = "421 4.3.2 Too many sessions, try again\r\n";
 
     log_write(LOG_CLIENTS_FULL, "quarantine_max_connections is reached: refused with 421");
+    tally_add(TALLY_SESSIONS_REFUSED, 1);
     (void)!send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
 }

@@ -1,8 +1,8 @@
 /*
  * notice - tells a customer's contact that a directory fails, is held, or is well again
  *
- * rollcall-ldapsync notes it once for each episode (table ldap_notice); here a plain mail is made of
- * it, in the transaction that marks it.
+ * rollcall-ldapsync notes it once for each episode (table ldap_notice); here a plain mail is made
+ * of it, in the transaction that marks it.
  */
 #ifndef ROLLCALL_NOTICE_H
 #define ROLLCALL_NOTICE_H

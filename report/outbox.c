@@ -13,10 +13,12 @@
 #include "lib/log.h"
 #include "lib/secret.h"
 #include "lib/submit.h"
+#include "report/figures.h"
 #include "report/letter.h"
 #include "report/notice.h"
 
 static const int64_t IDLE = 30 * CLOCK_SECOND;    /* how long a follower waits for a word */
+static const int64_t FIGURES = 15 * CLOCK_SECOND; /* between two writings of them */
 static const int64_t PAUSE = 5 * CLOCK_SECOND;    /* after trouble that is not a mail's own */
 static const int64_t CONNECT = 30 * CLOCK_SECOND; /* to the mail server */
 static const int64_t MESSAGE = 600 * CLOCK_SECOND;
@@ -41,7 +43,8 @@ struct sender {
     struct db *db;
     struct submit *submit;
     struct job job;
-    int64_t cleaned_us; /* elapsed */
+    int64_t cleaned_us, figured_us; /* elapsed */
+    bool told_figures;
     bool failed;
     struct err err;
 };
@@ -234,6 +237,19 @@ static bool clean_up(struct sender *s, struct err *err)
                    DB_VALUES(keep), NULL, err);
 }
 
+/* Of the first sender; figures that cannot be written stop nothing. */
+static void write_figures(struct sender *s)
+{
+    int64_t now = clock_elapsed_us();
+    struct err err;
+
+    s->figured_us = now;
+    bool fine = figures_outbox(s->options->conf, s->db, &err);
+    if (!fine && !s->told_figures)
+        log_write(LOG_MAIL_TROUBLE, "%s", err.text);
+    s->told_figures = !fine;
+}
+
 static bool write_letters(struct sender *s, struct err *err)
 {
     struct compose compose = *s->shared;
@@ -259,6 +275,8 @@ static bool send_all(struct sender *s, bool *reached, struct err *err)
         if (s->first && clock_elapsed_us() - looked_us > CLOCK_SECOND) {
             if (!write_letters(s, err))
                 return false;
+            if (clock_elapsed_us() - s->figured_us > FIGURES)
+                write_figures(s);
             looked_us = clock_elapsed_us();
         }
         if (!next_job(s, NULL, NULL, NULL, 0, err))
@@ -305,6 +323,10 @@ static bool work(struct sender *s, struct err *err)
     bool reached = true;
     bool fine = connect_database(s, err) && (!s->first || clean_up(s, err)) &&
                 send_all(s, &reached, err) && reached;
+    bool due = !s->options->follow || clock_elapsed_us() - s->figured_us > FIGURES;
+
+    if (s->first && due && s->db != NULL && db_alive(s->db))
+        write_figures(s);
 
     if (!s->options->follow || *s->options->stop)
         return fine;

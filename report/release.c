@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "report/envelope.h"
 #include "report/errand_parts.h"
+#include "report/tally.h"
 
 enum {
     AT_ONCE = 20,                /* requests */
@@ -134,12 +135,14 @@ static bool tell_released(struct errand *e, const struct request *q,
     if (result->outcome == SUBMIT_SENT) {
         log_write(LOG_RELEASED, "%s to <%s> for %s: %s", q->file, q->address, q->actor,
                   result->text);
+        tally_add(TALLY_RELEASED, 1);
         return answer(e, q, true, result->text, err);
     }
     snprintf(told, sizeof told, "%s said: %s", e->options.conf->release_to, result->text);
     bool over = result->outcome == SUBMIT_PERMANENT || late;
     log_write(LOG_RELEASE_FAILED, "%s to <%s>: %s%s", q->file, q->address, told,
               over ? "; given up" : "");
+    tally_add(over ? TALLY_RELEASE_FAILED : TALLY_RELEASE_LATER, 1);
     return over ? answer(e, q, false, told, err) : try_later(e, q, told, err);
 }
 
@@ -151,6 +154,7 @@ static bool release(struct errand *e, const struct request *q, struct err *err)
 
     if (fd < 0) {
         log_write(LOG_RELEASE_FAILED, "%s to <%s>: %s", q->file, q->address, trouble.text);
+        tally_add(trouble.class == ERR_DATA ? TALLY_RELEASE_FAILED : TALLY_RELEASE_LATER, 1);
         return trouble.class == ERR_DATA
                    ? answer(e, q, false, "the message's file is not there any more", err)
                    : try_later(e, q, trouble.text, err);

@@ -19,6 +19,7 @@
 #include "lib/log.h"
 #include "lib/schema.h"
 #include "report/compose.h"
+#include "report/figures.h"
 #include "report/outbox.h"
 
 struct program {
@@ -52,7 +53,9 @@ static bool open_database(const struct program *p, struct db **db, struct err *e
 static bool run_spam(struct program *p, struct err *err)
 {
     struct compose compose = {.conf = &p->conf.value, .now = p->now};
-    int64_t made = 0;
+    struct figures_run run = {.begun_us = clock_wall_us()};
+    int64_t made = 0, begun = clock_elapsed_us();
+    struct err trouble;
     bool fine = open_database(p, &compose.db, err) && compose_prepare(&compose, err);
 
     if (fine)
@@ -61,6 +64,11 @@ static bool run_spam(struct program *p, struct err *err)
     db_close(&compose.db);
     if (made > 0 || fine)
         log_write(LOG_REPORTS, "%" PRId64, made);
+    run.fine = fine;
+    run.made = made;
+    run.took_us = clock_elapsed_us() - begun;
+    if (!figures_reports(compose.conf, &run, &trouble))
+        log_write(LOG_MAIL_TROUBLE, "%s", trouble.text);
     return fine;
 }
 

@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "report/errand_parts.h"
+#include "report/tally.h"
 
 /* A file younger than this may be on its way into the database. */
 static const int64_t SETTLED = 600 * CLOCK_SECOND;
@@ -66,6 +67,7 @@ static void mend_file(struct errand *e, const char *name)
     switch (recorder_add(e->options.recorder, name, true, &err)) {
     case RECORD_STORED:
         log_write(LOG_QUARANTINE_MENDED, "%s: had no row; recorded again", name);
+        tally_add(TALLY_MENDED, 1);
         return;
     case RECORD_AGAIN:
     case RECORD_NOBODY:
@@ -123,6 +125,7 @@ static bool mark_lost(struct errand *e, unsigned number, struct err *err)
             continue;
         log_write(LOG_QUARANTINE_MENDED, "%s: the file is gone; its message is marked as lost",
                   db_text(rows, i, 1));
+        tally_add(TALLY_LOST, 1);
         if (!db_exec(e->db,
                      "update quarantine_message set lost_at = now() where id = $1::bigint"
                      " and file = $2",

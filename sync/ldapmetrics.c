@@ -1,12 +1,7 @@
 /* ldapmetrics - see ldapmetrics.h */
 #include "sync/ldapmetrics.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "lib/metrics_file.h"
 
 /* In the order of the columns behind the source's name. */
 static const struct {
@@ -36,42 +31,15 @@ static const char runs_sql[] =
     " from ldap_source s left join lateral (select * from ldap_run r where r.source_id = s.id"
     "   and r.outcome <> 'running' order by r.id desc limit 1) r on true order by s.name";
 
-/* In a label value a backslash, a quote and a newline are escaped; names have no newline. */
-static void put_label(struct buf *out, const char *value)
-{
-    for (; *value != '\0'; value++)
-        buf_printf(out, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
-}
-
 static void put_metric(struct buf *out, const struct db_result *rows, size_t metric)
 {
-    const char *name = metrics[metric].name;
+    STR_AUTO name = mem_printf("rollcall_ldap_%s", metrics[metric].name);
 
-    buf_printf(out, "# HELP rollcall_ldap_%s %s\n# TYPE rollcall_ldap_%s gauge\n", name,
-               metrics[metric].doc, name);
-    for (size_t i = 0; i < db_rows(rows); i++) {
-        if (db_null(rows, i, (int)metric + 1))
-            continue;
-        buf_printf(out, "rollcall_ldap_%s{source=\"", name);
-        put_label(out, db_text(rows, i, 0));
-        buf_printf(out, "\"} %s\n", db_text(rows, i, (int)metric + 1));
-    }
-}
-
-static bool put_file(const char *path, const struct buf *text, struct err *err)
-{
-    STR_AUTO aside = mem_printf("%s.%d.tmp", path, (int)getpid());
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool fine = fd >= 0 && write(fd, text->at, text->len) == (ssize_t)text->len;
-
-    if (fd >= 0)
-        fine = close(fd) == 0 && fine;
-    if (fine && rename(aside, path) == 0)
-        return true;
-    int why = errno;
-    unlink(aside);
-    return err_set(err, ERR_CONFIG, "ldap_metrics_file: %s cannot be written: %s", path,
-                   strerror(why));
+    metrics_family(out, name, "gauge", metrics[metric].doc);
+    for (size_t i = 0; i < db_rows(rows); i++)
+        if (!db_null(rows, i, (int)metric + 1))
+            metrics_value(out, name, "source", db_text(rows, i, 0),
+                          db_text(rows, i, (int)metric + 1));
 }
 
 bool ldapmetrics_write(struct db *db, const char *path, struct err *err)
@@ -83,5 +51,5 @@ bool ldapmetrics_write(struct db *db, const char *path, struct err *err)
         return false;
     for (size_t i = 0; i < METRICS; i++)
         put_metric(&text, rows, i);
-    return put_file(path, &text, err);
+    return metrics_file_write("ldap_metrics_file", path, &text, err);
 }

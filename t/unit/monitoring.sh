@@ -8,11 +8,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# what is printed: policyd's families, and the gauges of rollcall-ldapsync's table
+# what is printed: policyd's families, the gauges of rollcall-ldapsync's table, and report/figures.c
 {
     grep -oE '"rollcall_[a-z_]+", "[a-z]+"' policyd/metrics.c | cut -d'"' -f2
     grep -oE 'TYPE rollcall_[a-z_]+ [a-z]+' policyd/metrics.c | cut -d' ' -f2
     sed -n '/^} metrics\[\] = {/,/^};/s/^ *{"\([a-z_]*\)".*/rollcall_ldap_\1/p' sync/ldapmetrics.c
+    grep -oE '"rollcall_[a-z_]+"' report/figures.c | tr -d '"'
 } | sort -u >"$work/printed"
 
 for file in etc/prometheus/rollcall.rules.yml etc/grafana/rollcall.json; do
