@@ -1,4 +1,4 @@
--- 0013_notice: a customer's contact is mailed when a directory fails, is held, or is well again
+-- 0017_notice: a customer's contact is mailed when a directory fails, is held, or is well again
 
 alter table report_setting add column notice_contact text check (length(notice_contact) <= 320),
   add check (user_id is null or notice_contact is null);
