@@ -10,8 +10,8 @@
  * broken connection in the middle leaves the roll as it was.
  *
  * A source claims addresses and withdraws only its own claims; an address leaves the roll with its
- * last one. Files: roll.c (the job), roll_stage.c (the list on its way in), roll_list.c (what a
- * list wants, in SQL), roll_plan.c (difference and guard), roll_apply.c, roll_undo.c (undo,
+ * last one. Files: roll.c (the job), roll_stage.c (the list on its way in), roll_first.c (a list
+ * that meets an empty roll), roll_list.c (what a list wants, in SQL), roll_plan.c (difference and guard), roll_apply.c, roll_undo.c (undo,
  * approve, reject), roll_tell.c (problems and differences in words), roll_guard.c (pure), domain.c
  * (domains and customers).
  */

@@ -203,6 +203,9 @@ static bool apply_loaded(struct roll_job *job, const struct roll_plan *plan, con
 static bool apply_all(struct roll_job *job, const struct roll_plan *plan, const char *changeset,
                       struct err *err)
 {
+    if (job->first)
+        return roll_first_write(job, changeset, err) && apply_domains(job, plan, changeset, err) &&
+               apply_loaded(job, plan, changeset, err);
     return (plan->new_users == 0 || db_exec(job->db, new_users_sql, DB_NO_VALUES, NULL, err)) &&
            (plan->renamed == 0 || say(job, rename_sql, changeset, err)) &&
            (plan->removed + plan->changed == 0 || say(job, history_sql, changeset, err)) &&

@@ -2,6 +2,7 @@
  * roll_job - what the files of the one door share; nobody else includes it
  *
  *     roll_stage.c  roll_list    the list as it was given, by COPY; which domains it names
+ *     roll_first.c               a list that meets an empty roll: all of it comes
  *     roll_list.c   roll_diff    what a list of users and groups wants
  *     roll_plan.c                the same for addresses named one by one, and what follows from
  * both roll_apply.c               roll_diff becomes the roll, with its history roll_undo.c
@@ -38,8 +39,9 @@ struct roll_domain {
     int32_t target;   /* itself, or what it is an alias of */
     int32_t customer; /* the target's, as is what follows */
     bool case_sensitive;
-    bool listed; /* the list has an address in it */
-    bool used;   /* the list or the scope names it: it must still be so once it is locked */
+    bool listed;    /* the list has an address in it */
+    int32_t staged; /* so many */
+    bool used;      /* the list or the scope names it: it must still be so once it is locked */
 };
 
 struct roll_job {
@@ -59,12 +61,16 @@ struct roll_job {
     struct buf rows; /* staged, not yet sent; COPY text format */
     bool copying;    /* a COPY into roll_list is open */
     uint64_t *seen;  /* Bloom filter of addresses staged; NULL until there are two */
-    int32_t entries, places;
+    int32_t entries, places, users;
     bool several;   /* an entry has several addresses */
     bool known;     /* an entry has a user that it is known to be */
     bool names;     /* an entry has a name */
     bool again;     /* an address may be there twice */
+    bool repeats;   /* one is */
     int64_t faults; /* rows of roll_list with a problem */
+
+    bool first;                        /* the list meets an empty roll: roll_first.c */
+    int64_t first_user, first_address; /* then: their numbers */
 
     char source[16], source_id[16];
     char own[32];     /* this source as a claim reads: "manual", "ldap:3" */
@@ -129,6 +135,15 @@ bool roll_plan_large(struct roll_job *job, int64_t rows, struct err *err) MUST_C
 /* Whether the guard holds the plan; then `why` tells it without the changeset's number. */
 bool roll_plan_held(struct roll_job *job, const struct roll_plan *plan, bool *held, char *why,
                     size_t room, struct err *err) MUST_CHECK;
+
+/* The first five columns: number, name, customer, limit of the guard or -1, list not complete. */
+void roll_plan_domain_read(struct roll_plan_domain *domain, const struct db_result *rows,
+                           size_t row);
+
+/* roll_first.c: a list that meets an empty roll needs no roll_diff. Under the locks it needs. */
+bool roll_first_fits(struct roll_job *job, bool *fits, struct err *err) MUST_CHECK;
+bool roll_first_plan(struct roll_job *job, struct roll_plan *plan, struct err *err) MUST_CHECK;
+bool roll_first_write(struct roll_job *job, const char *changeset, struct err *err) MUST_CHECK;
 
 /* roll_list.c: fills roll_diff from a list of users and groups. */
 bool roll_list_draft(struct roll_job *job, struct err *err) MUST_CHECK;

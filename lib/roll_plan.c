@@ -97,6 +97,16 @@ void roll_plan_free(struct roll_plan *plan)
     *plan = (struct roll_plan){0};
 }
 
+void roll_plan_domain_read(struct roll_plan_domain *domain, const struct db_result *rows,
+                           size_t row)
+{
+    *domain = (struct roll_plan_domain){.id = (int32_t)db_int(rows, row, 0),
+                                        .customer = (int32_t)db_int(rows, row, 2),
+                                        .guard_percent = db_int(rows, row, 3),
+                                        .unloaded = db_bool(rows, row, 4)};
+    snprintf(domain->name, sizeof domain->name, "%s", db_text(rows, row, 1));
+}
+
 static void summarise_row(struct roll_plan *plan, const struct db_result *rows, size_t row)
 {
     int64_t *const sums[] = {
@@ -105,19 +115,11 @@ static void summarise_row(struct roll_plan *plan, const struct db_result *rows, 
     const int first = COLUMN_STATISTICS;
     struct roll_plan_domain *domain = &plan->domains[row];
 
-    *domain = (struct roll_plan_domain){
-        .id = (int32_t)db_int(rows, row, 0),
-        .customer = (int32_t)db_int(rows, row, 2),
-        .guard_percent = db_int(rows, row, 3),
-        .unloaded = db_bool(rows, row, 4),
-        .kept = db_int(rows, row, first) + db_int(rows, row, first + 2),
-        .touched = db_int(rows, row, first) + db_int(rows, row, first + 1) +
-                       db_int(rows, row, first + 2) >
-                   0,
-        .leaving = db_int(rows, row, first + 4),
-        .removing = db_int(rows, row, first + 5),
-    };
-    snprintf(domain->name, sizeof domain->name, "%s", db_text(rows, row, 1));
+    roll_plan_domain_read(domain, rows, row);
+    domain->kept = db_int(rows, row, first) + db_int(rows, row, first + 2);
+    domain->touched = domain->kept + db_int(rows, row, first + 1) > 0;
+    domain->leaving = db_int(rows, row, first + 4);
+    domain->removing = db_int(rows, row, first + 5);
     for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++)
         if (sums[i] != NULL)
             *sums[i] += db_int(rows, row, first + (int)i);
@@ -182,7 +184,11 @@ bool roll_plan_large(struct roll_job *job, int64_t rows, struct err *err)
 /* One round: everything that follows from the list under the present locks. */
 static bool make(struct roll_job *job, struct roll_plan *plan, struct err *err)
 {
-    if (!roll_stage_lock(job, err) || !draft(job, err) || !summarise(job, plan, err) ||
+    if (!roll_stage_lock(job, err) || !roll_first_fits(job, &job->first, err))
+        return false;
+    if (job->first)
+        return roll_first_plan(job, plan, err);
+    if (!draft(job, err) || !summarise(job, plan, err) ||
         !roll_plan_large(job, plan->fresh + plan->touched + plan->problems, err))
         return false;
     if (plan->lost > 0 && job->undo == NULL &&
@@ -221,25 +227,35 @@ bool roll_plan_make(struct roll_job *job, struct roll_plan *plan, struct err *er
 
 /* ---- the guard ---- */
 
-static bool count_active(struct roll_job *job, int32_t domain, int64_t *count, struct err *err)
-{
-    DB_RESULT_AUTO rows = NULL;
-    char id[16];
-
-    snprintf(id, sizeof id, "%d", (int)domain);
-    if (!db_query(job->db, &rows,
-                  "select count(*) from recipient where domain_id = $1::int and state = 'active'",
-                  DB_VALUES(id), err))
-        return false;
-    *count = db_int(rows, 0, 0);
-    return true;
-}
-
 /* Whether the list speaks for the domain and names nobody in it. */
 static bool list_is_empty(const struct roll_job *job, int32_t domain)
 {
     return job->request->mode != ROLL_ADD && roll_ids_have(&job->scope, domain) &&
            !roll_ids_have(&job->listed, domain);
+}
+
+/* Whether its numbers may hold the domain: then its addresses have to be counted. */
+static bool is_doubtful(const struct roll_job *job, const struct roll_plan_domain *domain)
+{
+    return domain->leaving > job->request->guard.least || list_is_empty(job, domain->id);
+}
+
+/* How many addresses of each doubtful domain are accepted now: (id, count), by id. */
+static bool count_active(struct roll_job *job, const struct roll_plan *plan,
+                         struct db_result **counts, struct err *err)
+{
+    struct roll_ids ids = {0};
+    BUF_AUTO text = {0};
+
+    for (size_t i = 0; i < plan->domain_count; i++)
+        if (is_doubtful(job, &plan->domains[i]))
+            roll_ids_add(&ids, plan->domains[i].id);
+    roll_ids_text(&ids, &text);
+    roll_ids_free(&ids);
+    return db_query(job->db, counts,
+                    "select d, (select count(*) from recipient where domain_id = d"
+                    "   and state = 'active') from unnest($1::int[]) d order by d",
+                    DB_VALUES(text.at), err);
 }
 
 static void tell_case(const struct roll_plan_domain *domain, const struct roll_guard_case *c,
@@ -261,11 +277,15 @@ bool roll_plan_held(struct roll_job *job, const struct roll_plan *plan, bool *he
                     size_t room, struct err *err)
 {
     const struct roll_request *request = job->request;
-    size_t count = 0;
+    DB_RESULT_AUTO counts = NULL;
+    size_t count = 0, row = 0;
 
     *held = false;
-    if (request->mode > ROLL_FOLLOW || request->force || job->undo != NULL || job->held != NULL)
+    if (request->mode > ROLL_FOLLOW || request->force || job->undo != NULL || job->held != NULL ||
+        job->first)
         return true;
+    if (!count_active(job, plan, &counts, err))
+        return false;
     for (size_t i = 0; i < plan->domain_count; i++) {
         const struct roll_plan_domain *domain = &plan->domains[i];
         struct roll_guard_case c = {
@@ -274,10 +294,9 @@ bool roll_plan_held(struct roll_job *job, const struct roll_plan *plan, bool *he
             .least = request->guard.least,
             .percent = domain->guard_percent >= 0 ? domain->guard_percent : request->guard.percent,
         };
-        if (c.leaving == 0 && !c.list_empty)
+        if (!is_doubtful(job, domain))
             continue;
-        if (!count_active(job, domain->id, &c.before, err))
-            return false;
+        c.before = db_int(counts, row++, 1);
         if (roll_guard_holds(&c) && count++ == 0)
             tell_case(domain, &c, why, room);
     }

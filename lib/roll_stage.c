@@ -12,7 +12,7 @@
 
 enum {
     ROWS_FULL = 128 * 1024, /* bytes in the buffer: time to send */
-    LOOKUPS_MOST = 64,      /* domains asked for one by one; then all are read at once */
+    LOOKUPS_MOST = 16,      /* domains asked for one by one; then all are read at once */
     SEEN_BLOCKS = 1 << 18,  /* of one cache line: 16 MiB, touched as far as they are needed */
     SEEN_WORDS = 8,         /* of 64 bits in a block */
 };
@@ -135,11 +135,16 @@ static void domain_fill(struct roll_job *job, const struct db_result *rows, size
     domain->case_sensitive = db_bool(rows, row, 4);
 }
 
+/* All domains of the customer whose that name is, as a list is mostly about one; or, without a
+ * name, of everybody. */
 static bool domains_read(struct roll_job *job, const char *name, struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
     bool fine = name != NULL
-                    ? db_query(job->db, &rows, DOMAINS " and d.name = $1", DB_VALUES(name), err)
+                    ? db_query(job->db, &rows,
+                               DOMAINS " and d.customer_id = (select customer_id from domain"
+                                       "   where name = $1)",
+                               DB_VALUES(name), err)
                     : db_query(job->db, &rows, DOMAINS, DB_NO_VALUES, err);
 
     for (size_t i = 0; fine && i < db_rows(rows); i++)
@@ -328,6 +333,7 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
         return false;
     job->entries++;
     job->several = job->several || entry->address_count > 1;
+    job->users += entry->kind == ENTRY_USER;
     job->known = job->known || entry->user != 0;
     job->names = job->names || entry->name.len > 0;
     for (size_t i = 0; i < entry->address_count; i++) {
@@ -343,6 +349,7 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
             domain->used = domain->listed = true;
             roll_ids_add(&job->listed, domain->target);
         }
+        domain->staged += ours;
         job->places++;
         put_row(job, entry, i, domain, ours ? -1 : PROBLEM_FOREIGN);
     }
@@ -394,7 +401,7 @@ static const char repeat_sql[] =
     "     when (t.kind = 'group') <> (t.first_kind = 'group') then $1::int"
     "     when t.entry = t.first then -1 else $2::int end"
     "   from told t where t.place = l.place and t.nth > 1 returning l.fault)"
-    " select count(*) from marked where fault >= 0";
+    " select count(*) filter (where fault >= 0), count(*) from marked";
 
 static bool judge_repeats(struct roll_job *job, struct err *err)
 {
@@ -409,6 +416,7 @@ static bool judge_repeats(struct roll_job *job, struct err *err)
         return false;
     job->faults += db_int(marked, 0, 0);
     job->several = job->several || merged > 0;
+    job->repeats = merged > 0 || db_int(marked, 0, 1) > 0;
     return true;
 }
 
