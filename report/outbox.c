@@ -13,20 +13,24 @@
 #include "lib/log.h"
 #include "lib/secret.h"
 #include "lib/submit.h"
+#include "report/clean.h"
 #include "report/figures.h"
 #include "report/letter.h"
 #include "report/notice.h"
+#include "report/sent.h"
 
 static const int64_t IDLE = 30 * CLOCK_SECOND;    /* how long a follower waits for a word */
 static const int64_t FIGURES = 15 * CLOCK_SECOND; /* between two writings of them */
 static const int64_t PAUSE = 5 * CLOCK_SECOND;    /* after trouble that is not a mail's own */
 static const int64_t CONNECT = 30 * CLOCK_SECOND; /* to the mail server */
 static const int64_t MESSAGE = 600 * CLOCK_SECOND;
-enum { TRIES_DOUBLE = 6 }; /* the wait grows from a minute to an hour */
+static const int64_t HOLD = CLOCK_SECOND * 3 / 10; /* before what was taken is given back */
+enum { TRIES_DOUBLE = 6 };                         /* the wait grows from a minute to an hour */
 
-/* The mail in hand. */
+enum { TAKEN_MOST = 16, TAKEN_OCTETS = 512 * 1024 }; /* mails at a time, together */
+
+/* A mail in hand. */
 struct job {
-    bool any;
     char id[24], from[400], to[420], message_id[220];
     bool sealed;
     int64_t tries, age; /* seconds */
@@ -39,70 +43,84 @@ struct sender {
     bool first; /* writes letters and cleans up too */
     const uint8_t *seal;
     const struct compose *shared;
+    struct sent *sent;
     pthread_t thread;
     struct db *db;
     struct submit *submit;
-    struct job job;
+    struct job jobs[TAKEN_MOST];
+    size_t taken, done; /* how many jobs there are; how many were handed over, or tried */
+    size_t want;        /* how many to take next */
+    bool open;          /* they are ours as long as this transaction is */
+    uint64_t place;     /* in `sent`, of the mail that was handed over last */
+    bool stuck;         /* that one cannot be recorded, or the next is not ours any more (err) */
     int64_t cleaned_us, figured_us; /* elapsed */
     bool told_figures;
     bool failed;
     struct err err;
 };
 
-/* ---- the mail in hand ---- */
+/* ---- taking mails ---- */
 
-#define CLAIM                                                                                      \
-    "select id, envelope_from, envelope_to, message_id, sealed,"                                   \
-    " case when sealed then encode(body, 'hex') else convert_from(body, 'UTF8') end, tries,"       \
-    " extract(epoch from now() - made_at)::bigint from outbox"                                     \
-    " where id = (select id from outbox where state = 'waiting' and next_at <= now()"              \
-    "   order by urgent desc, next_at, id limit 1 for update skip locked)"
-#define SENT                                                                                       \
-    "update outbox set state = 'sent', body = null, done_at = now(), trouble = '' where id = $1"
+#define TAKE "select * from outbox_take($1, $2)"
 #define LATE                                                                                       \
     "update outbox set tries = tries + 1, trouble = $2,"                                           \
-    " next_at = now() + $3::int * interval '1 second' where id = $1"
+    " next_at = now() + $3::int * interval '1 second' where id = $1 and state = 'waiting'"
 #define DEAD                                                                                       \
     "update outbox set state = 'dead', body = null, done_at = now(), tries = tries + 1,"           \
-    " trouble = $2 where id = $1"
+    " trouble = $2 where id = $1 and state = 'waiting'"
 
-static bool take_job(void *context, size_t statement, const struct db_result *row, struct err *err)
+static bool take_row(void *context, size_t statement, const struct db_result *row, struct err *err)
 {
-    struct job *job = context;
+    struct sender *s = context;
+    struct job *job = &s->jobs[s->taken];
+    struct span body = db_span(row, 0, 5);
 
     (void)statement;
-    (void)err;
-    job->any = true;
+    if (s->taken == TAKEN_MOST)
+        return err_set(err, ERR_OTHER, "outbox_take gave more than was asked for");
+    s->taken++;
     snprintf(job->id, sizeof job->id, "%s", db_text(row, 0, 0));
     snprintf(job->from, sizeof job->from, "%s", db_text(row, 0, 1));
     snprintf(job->to, sizeof job->to, "%s", db_text(row, 0, 2));
     snprintf(job->message_id, sizeof job->message_id, "%s", db_text(row, 0, 3));
     job->sealed = db_bool(row, 0, 4);
-    struct span body = db_span(row, 0, 5);
     buf_append(&job->body, body.at, body.len);
     job->tries = db_int(row, 0, 6);
     job->age = db_int(row, 0, 7);
     return true;
 }
 
-/* Records what became of the last mail (sql NULL: there was none) and takes the next, in one round
- * trip. */
-static bool next_job(struct sender *s, const char *sql, const char *prepared,
-                     const char *const *values, size_t count, struct err *err)
+static void forget_jobs(struct sender *s)
 {
-    struct db_statement statements[4] = {
-        {sql, values, count, prepared},
+    for (size_t i = 0; i < s->taken; i++) {
+        if (s->jobs[i].sealed)
+            secret_forget(s->jobs[i].body.at, s->jobs[i].body.len);
+        buf_clear(&s->jobs[i].body);
+    }
+    s->taken = s->done = 0;
+}
+
+/* What was handed over is recorded, the rest is given back; then, with `next`, more is taken. In
+ * one round trip. */
+static bool end_jobs(struct sender *s, bool next, struct err *err)
+{
+    char most[8], octets[16];
+    const char *values[] = {most, octets};
+    const struct db_statement statements[] = {
+        {"notify rollcall_outbox", NULL, 0, NULL}, /* for those who sleep, if something is left */
         {"commit", NULL, 0, NULL},
         {"begin", NULL, 0, NULL},
-        {CLAIM, NULL, 0, "claim"},
+        {TAKE, values, 2, "take"},
     };
-    size_t skip = sql == NULL ? 2 : 0;
+    size_t from = !s->open ? 2 : s->done == s->taken ? 1 : 0, to = next ? 4 : 2;
 
-    if (s->job.body.at != NULL)
-        secret_forget(s->job.body.at, s->job.body.len);
-    buf_clear(&s->job.body);
-    s->job.any = false;
-    return db_pipeline(s->db, statements + skip, 4 - skip, take_job, &s->job, err);
+    snprintf(most, sizeof most, "%zu", s->want);
+    snprintf(octets, sizeof octets, "%d", (int)TAKEN_OCTETS);
+    forget_jobs(s);
+    if (!sent_record(s->sent, s->place, err))
+        return false;
+    s->open = next;
+    return from == to || db_pipeline(s->db, statements + from, to - from, take_row, s, err);
 }
 
 static bool from_hex(struct buf *out, const struct buf *hex)
@@ -118,67 +136,117 @@ static bool from_hex(struct buf *out, const struct buf *hex)
 }
 
 /* The message as it goes out. */
-static bool open_body(const struct sender *s, struct buf *plain)
+static bool open_body(const struct sender *s, const struct job *job, struct buf *plain)
 {
     char context[256];
     BUF_AUTO sealed = {0};
 
-    letter_context(s->job.message_id, context, sizeof context);
-    return from_hex(&sealed, &s->job.body) &&
+    letter_context(job->message_id, context, sizeof context);
+    return from_hex(&sealed, &job->body) &&
            secret_open(plain, span_of(sealed.at, sealed.len), context, s->seal);
 }
 
-static void hand_over(struct sender *s, struct submit_result *result)
+/* In front of the last dot: the mail before is recorded now, and this one is still ours, or it is
+ * not handed over. */
+static bool end_of_mail(void *context, char *out, size_t room, size_t *got)
 {
-    const char *recipients[] = {s->job.to};
+    struct sender *s = context;
+    bool notified;
+
+    (void)out;
+    (void)room;
+    *got = 0;
+    s->stuck = !sent_record(s->sent, s->place, &s->err) ||
+               !db_wait_notify(s->db, 0, &notified, &s->err); /* the connection lives */
+    return !s->stuck;
+}
+
+static void hand_over(struct sender *s, const struct job *job, struct submit_result *result)
+{
+    const char *recipients[] = {job->to};
     BUF_AUTO plain = {0};
 
-    if (s->job.sealed && !open_body(s, &plain)) {
+    if (job->sealed && !open_body(s, job, &plain)) {
         *result = (struct submit_result){.outcome = SUBMIT_PERMANENT};
         snprintf(result->text, sizeof result->text, "it was sealed under another key");
         return;
     }
-    const struct buf *body = s->job.sealed ? &plain : &s->job.body;
-    const struct submit_message message = {.sender = s->job.from,
+    const struct buf *body = job->sealed ? &plain : &job->body;
+    const struct submit_message message = {.sender = job->from,
                                            .recipients = recipients,
                                            .recipient_count = 1,
-                                           .body = span_of(body->at, body->len)};
+                                           .body = span_of(body->at, body->len),
+                                           .read = end_of_mail,
+                                           .context = s};
     if (submit_send(s->submit, &message, result) == SUBMIT_SENT)
-        log_write(LOG_MAIL_SENT, "<%s> to %s", s->job.message_id, s->job.to);
+        log_write(LOG_MAIL_SENT, "<%s> to %s", job->message_id, job->to);
     if (plain.at != NULL)
         secret_forget(plain.at, plain.len);
 }
 
 /* ---- what became of it ---- */
 
-static bool record_sent(struct sender *s, struct err *err)
+static bool record_trouble(struct sender *s, const struct job *job,
+                           const struct submit_result *result, struct err *err)
 {
-    char id[24];
-
-    snprintf(id, sizeof id, "%s", s->job.id);
-    s->tally->sent++;
-    return next_job(s, SENT, "sent", DB_VALUES(id), err);
-}
-
-static bool record_trouble(struct sender *s, const struct submit_result *result, struct err *err)
-{
-    char id[24], wait[24], text[600];
+    char wait[24], text[600];
     bool dead = result->outcome == SUBMIT_PERMANENT ||
-                s->job.age * CLOCK_SECOND >= s->options->conf->mail_give_up;
-    int64_t doubled = s->job.tries < TRIES_DOUBLE ? s->job.tries : TRIES_DOUBLE;
+                job->age * CLOCK_SECOND >= s->options->conf->mail_give_up;
+    int64_t doubled = job->tries < TRIES_DOUBLE ? job->tries : TRIES_DOUBLE;
 
-    snprintf(id, sizeof id, "%s", s->job.id);
     snprintf(text, sizeof text, "%s%s%s", result->status, result->status[0] != '\0' ? " " : "",
              result->text);
     snprintf(wait, sizeof wait, "%" PRId64, (INT64_C(60) << doubled) * 60 / 64);
-    log_write(dead ? LOG_MAIL_DEAD : LOG_MAIL_TROUBLE, "<%s> to %s: %s", s->job.message_id,
-              s->job.to, text);
+    log_write(dead ? LOG_MAIL_DEAD : LOG_MAIL_TROUBLE, "<%s> to %s: %s", job->message_id, job->to,
+              text);
     if (dead) {
         s->tally->dead++;
-        return next_job(s, DEAD, "dead", DB_VALUES(id, text), err);
+        return db_exec(s->db, DEAD, DB_VALUES(job->id, text), NULL, err);
     }
     s->tally->late++;
-    return next_job(s, LATE, "late", DB_VALUES(id, text, wait), err);
+    return db_exec(s->db, LATE, DB_VALUES(job->id, text, wait), NULL, err);
+}
+
+/* One mail. *on: the next may follow; *reached: whether the mail server speaks with us. */
+static bool send_job(struct sender *s, const struct job *job, bool *on, bool *reached,
+                     struct err *err)
+{
+    struct submit_result result;
+
+    s->stuck = false;
+    hand_over(s, job, &result);
+    if (s->stuck) {
+        *err = s->err;
+        return false;
+    }
+    *on = result.outcome == SUBMIT_SENT;
+    if (*on) {
+        s->place = sent_note(s->sent, job->id);
+        s->tally->sent++;
+        return true;
+    }
+    *reached = result.outcome != SUBMIT_TEMPORARY || result.code != 0;
+    if (!record_trouble(s, job, &result, err))
+        return false;
+    if (!*reached)
+        err_set(err, ERR_TEMPORARY, "mail_server %s: %s", s->options->conf->mail_server,
+                result.text);
+    return true;
+}
+
+/* What was taken, until there is trouble, or it takes so long that somebody else had better send
+ * the rest, and that what is urgent waits. */
+static bool send_jobs(struct sender *s, bool *reached, struct err *err)
+{
+    int64_t begun_us = clock_elapsed_us();
+    bool on = true;
+
+    while (on && s->done < s->taken && !*s->options->stop &&
+           (s->done == 0 || clock_elapsed_us() - begun_us < HOLD))
+        if (!send_job(s, &s->jobs[s->done++], &on, reached, err))
+            return false;
+    s->want = !on || s->done < s->taken ? 1 : s->want * 2 < TAKEN_MOST ? s->want * 2 : TAKEN_MOST;
+    return true;
 }
 
 /* ---- one sender ---- */
@@ -190,6 +258,7 @@ static bool connect_database(struct sender *s, struct err *err)
     if (s->db != NULL && db_alive(s->db))
         return true;
     db_close(&s->db);
+    s->open = false;
     return db_open(&s->db,
                    &(struct db_options){.conninfo = conf->database,
                                         .target = DB_PRIMARY,
@@ -201,40 +270,15 @@ static bool connect_database(struct sender *s, struct err *err)
                      "listen rollcall_outbox; set enable_seqscan = off; set enable_sort = off;"
                      "set plan_cache_mode = force_generic_plan",
                      err) &&
-           db_prepare(s->db, "claim", CLAIM, err) && db_prepare(s->db, "sent", SENT, err) &&
-           db_prepare(s->db, "late", LATE, err) && db_prepare(s->db, "dead", DEAD, err);
+           db_prepare(s->db, "take", TAKE, err);
 }
 
-/* A later report has taken a report's place, or whoever got it is gone: the last one of each can be
- * sent again. */
-#define OVER(same, table, column)                                                                  \
-    "(exists (select from report_run n where " same " and n.slot > r.slot and not n.again)"        \
-    " or not exists (select from " table " t where t.id = r." column "))"
-
-/* What is over and needs no remembering. */
 static bool clean_up(struct sender *s, struct err *err)
 {
-    char keep[40];
-
     if (s->cleaned_us != 0 && clock_elapsed_us() - s->cleaned_us < 3600 * CLOCK_SECOND)
         return true;
     s->cleaned_us = clock_elapsed_us();
-    snprintf(keep, sizeof keep, "%" PRId64 " seconds", s->options->conf->mail_keep / CLOCK_SECOND);
-    return db_exec(s->db,
-                   "delete from outbox where state <> 'waiting' and done_at < now() - $1::interval",
-                   DB_VALUES(keep), NULL, err) &&
-           db_exec(s->db, "delete from token where expires_at < now() - interval '1 day'",
-                   DB_NO_VALUES, NULL, err) &&
-           db_exec(s->db, "delete from mail_request where made_at < now() - interval '1 day'",
-                   DB_NO_VALUES, NULL, err) &&
-           db_exec(s->db,
-                   /* a user's last one stays: it can be sent again */
-                   "delete from report_run r where made_at < now() - $1::interval - interval"
-                   " '60 days' and (again or case when r.user_id is not null then " OVER(
-                       "n.user_id = r.user_id", "users",
-                       "user_id") " else " OVER("n.user_id is null and n.domain_id = r.domain_id",
-                                                "domain", "domain_id") " end)",
-                   DB_VALUES(keep), NULL, err);
+    return clean_mails(s->db, s->options->conf->mail_keep, err);
 }
 
 /* Of the first sender; figures that cannot be written stop nothing. */
@@ -269,35 +313,31 @@ static bool write_letters(struct sender *s, struct err *err)
 static bool send_all(struct sender *s, bool *reached, struct err *err)
 {
     int64_t looked_us = 0;
+    struct err why;
 
     *reached = true;
-    for (;;) {
+    s->want = 1;
+    while (*reached) {
         if (s->first && clock_elapsed_us() - looked_us > CLOCK_SECOND) {
-            if (!write_letters(s, err))
+            if (!end_jobs(s, false, err) || !write_letters(s, err))
                 return false;
             if (clock_elapsed_us() - s->figured_us > FIGURES)
                 write_figures(s);
             looked_us = clock_elapsed_us();
         }
-        if (!next_job(s, NULL, NULL, NULL, 0, err))
+        if (!end_jobs(s, true, err))
             return false;
-        while (s->job.any && !*s->options->stop && *reached &&
-               !(s->first && clock_elapsed_us() - looked_us > CLOCK_SECOND)) {
-            struct submit_result result;
-            hand_over(s, &result);
-            *reached = result.outcome != SUBMIT_TEMPORARY || result.code != 0;
-            if (!(result.outcome == SUBMIT_SENT ? record_sent(s, err)
-                                                : record_trouble(s, &result, err)))
-                return false;
-            if (!*reached)
-                err_set(err, ERR_TEMPORARY, "mail_server %s: %s", s->options->conf->mail_server,
-                        result.text);
+        if (s->taken == 0 || *s->options->stop)
+            return end_jobs(s, false, err);
+        if (!send_jobs(s, reached, &why)) {
+            *err = why;
+            return false;
         }
-        bool more = s->job.any;
-        db_rollback(s->db);
-        if (!more || *s->options->stop || !*reached)
-            return true;
     }
+    if (!end_jobs(s, false, err))
+        return false;
+    *err = why;
+    return true;
 }
 
 static void pause_for(const struct sender *s, int64_t us)
@@ -321,8 +361,8 @@ static bool wait_for_work(struct sender *s, struct err *err)
 static bool work(struct sender *s, struct err *err)
 {
     bool reached = true;
-    bool fine = connect_database(s, err) && (!s->first || clean_up(s, err)) &&
-                send_all(s, &reached, err) && reached;
+    bool fine = connect_database(s, err) && end_jobs(s, false, err) &&
+                (!s->first || clean_up(s, err)) && send_all(s, &reached, err) && reached;
     bool due = !s->options->follow || clock_elapsed_us() - s->figured_us > FIGURES;
 
     if (s->first && due && s->db != NULL && db_alive(s->db))
@@ -349,7 +389,9 @@ static void *run_sender(void *context)
     } while (s->options->follow && !*s->options->stop);
     db_close(&s->db);
     submit_close(&s->submit);
-    buf_free(&s->job.body);
+    forget_jobs(s);
+    for (size_t i = 0; i < TAKEN_MOST; i++)
+        buf_free(&s->jobs[i].body);
     return NULL;
 }
 
@@ -376,6 +418,7 @@ bool outbox_send(const struct outbox_options *options, struct outbox_tally *tall
     size_t count = (size_t)options->conf->mail_connections, started = 0;
     struct sender *senders = mem_zero(count, sizeof *senders);
     struct compose shared = {.conf = options->conf};
+    struct sent *sent = sent_open(options->conf);
     uint8_t seal[SECRET_KEY];
     bool fine = compose_prepare(&shared, err) &&
                 secret_key_load(options->conf->secret_key_file, true, seal, err);
@@ -385,7 +428,8 @@ bool outbox_send(const struct outbox_options *options, struct outbox_tally *tall
                                            .tally = tally,
                                            .first = started == 0,
                                            .seal = seal,
-                                           .shared = &shared};
+                                           .shared = &shared,
+                                           .sent = sent};
         fine = start_sender(&senders[started], err);
     }
     for (size_t i = 0; i < started; i++) {
@@ -395,6 +439,7 @@ bool outbox_send(const struct outbox_options *options, struct outbox_tally *tall
             fine = false;
         }
     }
+    sent_close(&sent);
     secret_forget(seal, sizeof seal);
     free(senders);
     return fine;

@@ -1,9 +1,11 @@
 /*
  * outbox - hands over what is to be sent, over several connections
  *
- * A sender holds the row of the mail in hand locked from before it is handed over until that is
- * recorded: no other sender, on whichever host, takes it, and when one dies its mail is free at
- * once. So a crash repeats at most the mail in hand, which has the same Message-ID then.
+ * A sender holds the mails that it has taken until it is recorded what became of them
+ * (outbox_take): no other sender, on whichever host, takes them, and when one dies its mails are
+ * free at once. It has one of them in hand: the next is not handed over whole before the one before
+ * is recorded (sent.h). So a crash repeats at most the mail in hand of each connection, which has
+ * the same Message-ID then.
  */
 #ifndef ROLLCALL_OUTBOX_H
 #define ROLLCALL_OUTBOX_H

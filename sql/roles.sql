@@ -148,6 +148,7 @@ grant select on report_setting, report_user, report_domain to rollcall_report, r
 grant insert, update, delete on report_setting to rollcall_panel, rollcall_admin;
 grant update on report_setting to rollcall_report;
 grant select, insert, update, delete on report_run, outbox, token, user_password, mail_request to rollcall_report;
+grant execute on function outbox_take(integer, bigint) to rollcall_report;
 grant select on report_run to rollcall_panel, rollcall_admin;
 grant select (id, kind, customer_id, report_id, urgent, envelope_from, envelope_to, message_id, sealed, state, tries,
   next_at, made_at, done_at, trouble) on outbox to rollcall_admin;

@@ -460,36 +460,44 @@ def test_a_password_that_comes_by_mail():
         assert m.rc.psql("select body is null from outbox") == "t"
 
 
+def kill(one):
+    one.process.kill()
+    one.process.communicate()
+
+
 def test_killed_at_any_moment():
     """kill -9 while reports are made and sent: each message is in exactly one report, each report in a mailbox,
     and at most one mail of each connection comes twice, with the same Message-ID."""
     random = seeded()
-    people, each = (600, 3) if FULL else (120, 3)
+    people, each = (1500, 3) if FULL else (300, 3)
     users = [f"u{i}@customer.test" for i in range(people)]
     with Mails(users, mail_connections="3") as m:
         for user in users:
             m.quarantine(user, NOON - 10 * 3600, count=each)
-        kills = sending_kills = 0
+        making = sending = 0
+        seconds = 0.3
         while m.rc.psql("select count(*) from quarantine_unreported") != "0":
             one = m.start("spam", now=NOON)
-            if kills < 6:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    one.process.wait(random.uniform(0.1, 0.45))
-                one.process.kill()
-                kills += 1
-                one.process.communicate()
-            else:
+            if making == 6:
                 one.end()
-        while m.rc.psql("select count(*) from outbox where state = 'waiting'") != "0":
+                continue
+            try:
+                one.process.wait(random.uniform(0.02, seconds))
+                seconds *= 0.7
+            except subprocess.TimeoutExpired:
+                seconds *= 1.2  # it may not even have begun
+            kill(one)
+            making += 1
+        waiting = lambda: int(m.rc.psql("select count(*) from outbox where state = 'waiting'"))
+        while (left := waiting()) != 0:
             one = m.start("send")
-            if sending_kills < 8:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    one.process.wait(random.uniform(0.1, 0.9))
-                one.process.kill()
-                sending_kills += 1
-                one.process.communicate()
-            else:
+            if sending == 8:
                 one.end()
+                continue
+            until = left - random.randint(1, left // 4 + 1)
+            eventually(lambda: waiting() <= until or one.process.poll() is not None, 60, "some to be sent", every=0.001)
+            kill(one)
+            sending += 1
         ids = m.rc.psql("select count(distinct message_id) from outbox where state = 'sent'")
         assert ids == str(people), ids
         told = {}
@@ -502,8 +510,47 @@ def test_killed_at_any_moment():
             for recipient, _, _ in links_of(mails[0])["show"]:
                 told[recipient] = told.get(recipient, 0) + 1
         assert len(told) == people * each and set(told.values()) == {1}
-        print(f"    {kills} and {sending_kills} kills, {repeated} mails came twice")
-        assert repeated <= 3 * sending_kills, (repeated, sending_kills)
+        print(f"    {making} and {sending} kills, {repeated} mails came twice")
+        assert sending > 2, "it is over before it is killed"
+        assert repeated <= 3 * sending, (repeated, sending)
+
+
+def test_senders_share_the_work():
+    """Several at once never send one mail twice; one whose connections to PostgreSQL are cut goes on with at most
+    the mail in hand repeated, and what it could not record is recorded when it is back."""
+    users = [f"u{i}@customer.test" for i in range(200)]
+
+    def made(day):
+        m.rc.psql("".join(f"""insert into outbox (kind, urgent, envelope_from, envelope_to, message_id, body) values
+            ('report', false, 'gateway@example.test', '{user}', '{day}-{user}',
+            convert_to(E'From: <gateway@example.test>\\r\\nMessage-ID: <{day}-{user}>\\r\\n\\r\\n{"text " * 800}\\r\\n',
+            'UTF8'));""" for user in users))
+
+    def waiting():
+        return int(m.rc.psql("select count(*) from outbox where state = 'waiting'"))
+
+    with Mails(users, mail_connections="3") as m:
+        made("one")
+        running = [m.start("send") for _ in range(4)]
+        sent = [int(re.search(r"(\d+) sent", one.end())[1]) for one in running]
+        assert sum(sent) == len(users) and waiting() == 0, sent
+        for user in users:
+            eventually(lambda: m.raw(user), 30, f"a mail for {user}")
+            assert len(m.raw(user)) == 1, user
+        made("two")
+        other, one = m.start("send", "--follow"), m.start("send", "--follow")
+        eventually(lambda: waiting() < 180, 30, "some to be sent", every=0.01)
+        cut = m.rc.psql("select count(pg_terminate_backend(pid)) from pg_stat_activity "
+                        "where usename = 'rollcall_report'")
+        eventually(lambda: waiting() == 0, 60, "all to be sent")
+        for sender in (other, one):
+            sender.process.send_signal(signal.SIGTERM)
+            sender.end(check=False)
+        for user in users:
+            eventually(lambda: len(m.raw(user)) >= 2, 30, f"both mails for {user}")
+        twice = sum(len(m.raw(user)) - 2 for user in users)
+        print(f"    sent {sent}; {cut} connections cut, {twice} mails came twice")
+        assert int(cut) > 3 and twice <= 6, (cut, twice)
 
 
 if __name__ == "__main__":
