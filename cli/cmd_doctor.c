@@ -97,6 +97,9 @@ static const struct {
     {"parent domains", check_parent_domains},
     {"verification", check_verification},
     {"relay_domains", check_relay_domains},
+    {"quarantine", check_quarantine},
+    {"filing", check_filing},
+    {"release", check_release},
 };
 
 static void print_findings(struct doctor *d)

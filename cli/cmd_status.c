@@ -7,6 +7,9 @@
 #include "lib/clock.h"
 #include "lib/str.h"
 
+/* How long a release may wait before somebody should look. */
+static const int64_t REQUEST_LATE = 600 * CLOCK_SECOND;
+
 static void attention(struct buf *out, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* One line of what somebody should look at. */
@@ -82,6 +85,16 @@ static const char observed_sql[] =
     "select d.name, " SQL_TIME("o.since") ", o.worked_to, o.accepts_everything, o.held"
     " from domain_observation o join domain d on d.id = o.domain_id"
     " where o.since is not null and o.held <> '' order by d.name limit 1000";
+static const char quarantine_sql[] =
+    "select m.gateway, count(q.id) filter (where q.state = 'held'),"
+    " count(distinct m.id) filter (where m.lost_at is not null),"
+    " (select count(*) from quarantine_request r where r.gateway = m.gateway and r.state = 'waiting'),"
+    " (select " SQL_AGE("min(r.asked_at)") " from quarantine_request r"
+    "   where r.gateway = m.gateway and r.state = 'waiting'),"
+    " coalesce((select r.answer from quarantine_request r where r.gateway = m.gateway"
+    "   and r.state = 'waiting' and r.answer <> '' order by r.asked_at limit 1), '')"
+    " from quarantine_message m join quarantine_recipient q on q.message_id = m.id"
+    " where m.dropped_at is null group by m.gateway order by m.gateway";
 static const char late_log_sql[] =
     "select p.gateway, " SQL_AGE("p.read_to") " from log_position p join gateway g on g.name = p.gateway"
     " where exists (select from domain_observation where since is not null) order by 1";
@@ -161,6 +174,40 @@ static bool put_observed(struct cli *cli, struct buf *todo, struct err *err)
         out_bool(cli->out, db_bool(rows, i, 3));
         out_text(cli->out, db_text(rows, i, 4));
         attention(todo, "%s: %s", db_text(rows, i, 0), db_text(rows, i, 4));
+    }
+    return true;
+}
+
+/* Releases that nobody carries out, and files that are gone. */
+static bool put_quarantine(struct cli *cli, struct buf *todo, struct err *err)
+{
+    static const char *const columns[] = {"gateway", "held", "lost", "waiting", "oldest", NULL};
+    DB_RESULT_AUTO rows = NULL;
+    char age[32];
+
+    if (!db_query(cli->db, &rows, quarantine_sql, DB_NO_VALUES, err))
+        return false;
+    out_section(cli->out, "quarantine", db_rows(rows) > 0 ? "quarantine" : NULL, OUT_TABLE,
+                columns);
+    for (size_t i = 0; i < db_rows(rows); i++) {
+        const char *gateway = db_text(rows, i, 0), *why = db_text(rows, i, 5);
+        int64_t lost = db_int(rows, i, 2), oldest_us = db_int(rows, i, 4);
+        out_text(cli->out, gateway);
+        for (int c = 1; c < 4; c++)
+            out_int(cli->out, db_int(rows, i, c));
+        if (db_null(rows, i, 4))
+            out_null(cli->out);
+        else
+            out_age(cli->out, oldest_us);
+        clock_age_text(age, sizeof age, oldest_us);
+        if (oldest_us > REQUEST_LATE)
+            attention(todo,
+                      "gateway %s: a release waits since %s: %s; see rollcall-quarantine and "
+                      "release_to there",
+                      gateway, age, why[0] != '\0' ? why : "nobody carries it out");
+        if (lost > 0)
+            attention(todo, "gateway %s: the files of %lld quarantined message%s are gone", gateway,
+                      (long long)lost, lost == 1 ? "" : "s");
     }
     return true;
 }
@@ -272,9 +319,9 @@ bool cmd_status(struct cli *cli, struct err *err)
     if (!cli_read(cli, err) ||
         !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
         !put_head(cli, err) || !put_gateways(cli, &todo, err) || !put_held(cli, &todo, err) ||
-        !put_observed(cli, &todo, err) || !judge_logs(cli, &todo, err) ||
-        !judge_directories(cli, &todo, err) || !judge_outbox(cli, &todo, err) ||
-        !db_script(cli->db, "commit", err))
+        !put_observed(cli, &todo, err) || !put_quarantine(cli, &todo, err) ||
+        !judge_logs(cli, &todo, err) || !judge_directories(cli, &todo, err) ||
+        !judge_outbox(cli, &todo, err) || !db_script(cli->db, "commit", err))
         return false;
     out_section(cli->out, "attention", NULL, OUT_TABLE, cli->json ? json : people);
     for (struct span rest = span_text(todo.at), line;

@@ -40,6 +40,7 @@ struct doctor {
     size_t socket_count;
     struct spawn_output main_cf, master_cf;
     bool postfix;                     /* both could be read */
+    bool quarantine;                  /* there is one on this host */
     struct span endpoint;             /* of check_policy_service in main.cf, once found */
     const struct conf_address *asked; /* which of the sockets that is; NULL: none */
     uid_t mail_user;
@@ -66,10 +67,28 @@ void check_postfix(struct doctor *d);
 void check_policy_service(struct doctor *d);
 void check_permissions(struct doctor *d);
 void check_services(struct doctor *d);
+/* doctor_quarantine.c */
+void check_quarantine(struct doctor *d);
+void check_filing(struct doctor *d);
+void check_release(struct doctor *d);
 /* doctor_relay.c */
 void check_parent_domains(struct doctor *d);
 void check_verification(struct doctor *d);
 void check_relay_domains(struct doctor *d);
+
+/* A connection, which the caller closes; -1 with errno. */
+int doctor_connect(const struct conf_address *address);
+void doctor_address_text(const struct conf_address *address, char *out, size_t room);
+/* Whether `theirs`, as somebody names it, is where `ours` listens. */
+bool doctor_same_address(const struct conf_address *ours, const struct conf_address *theirs);
+/* Tells whether a directory of ours is there, and the user's alone; `settings`: what names the two,
+ * with a comma. */
+struct doctor_directory {
+    const char *path, *user, *path_setting, *user_setting;
+    uint64_t room_least; /* free bytes */
+    const char *room;    /* what to do about too few */
+};
+void doctor_check_directory(struct doctor *d, const struct doctor_directory *directory);
 
 /* A value of main.cf; empty when postconf does not know it. */
 struct span doctor_main_cf(const struct doctor *d, const char *name);

@@ -16,43 +16,55 @@
 
 #define ANSWER_LIMIT (5 * CLOCK_SECOND)
 
-static void check_room(struct doctor *d, const char *directory)
+static void check_room(struct doctor *d, const struct doctor_directory *directory)
 {
     struct statvfs room;
 
-    if (statvfs(directory, &room) != 0)
+    if (statvfs(directory->path, &room) != 0)
         return;
     uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
-    if (free_bytes < UINT64_C(256) << 20)
-        doctor_warn(d, "make room: about 150 bytes for each recipient, twice during a full load",
-                    "%s: only %llu MiB are free", directory,
+    if (free_bytes < directory->room_least)
+        doctor_warn(d, directory->room, "%s: only %llu MiB are free", directory->path,
                     (unsigned long long)(free_bytes >> 20));
+}
+
+void doctor_check_directory(struct doctor *d, const struct doctor_directory *directory)
+{
+    const char *path = directory->path, *user = directory->user;
+    const struct passwd *entry = getpwnam(user);
+    struct stat status;
+
+    if (stat(path, &status) != 0) {
+        STR_AUTO remedy = mem_printf("install -d -o %s -m 0700 %s", user, path);
+        doctor_bad(d, remedy, "%s: %s", path, strerror(errno));
+    } else if (!S_ISDIR(status.st_mode)) {
+        STR_AUTO remedy = mem_printf("name a directory in %s", directory->path_setting);
+        doctor_bad(d, remedy, "%s is no directory", path);
+    } else if (entry == NULL) {
+        STR_AUTO remedy =
+            mem_printf("adduser --system --group rollcall, or set %s", directory->user_setting);
+        doctor_bad(d, remedy, "there is no user %s (%s)", user, directory->user_setting);
+    } else if (status.st_uid != entry->pw_uid && entry->pw_uid != 0) {
+        STR_AUTO remedy = mem_printf("chown it to the user that %s names", directory->user_setting);
+        doctor_bad(d, remedy, "%s does not belong to %s", path, user);
+    } else if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        doctor_bad(d, "chmod go-w it: what is in it is believed", "%s: others may write there",
+                   path);
+    else
+        doctor_ok(d, "%s belongs to %s", path, user);
+    check_room(d, directory);
 }
 
 void check_replica(struct doctor *d)
 {
-    const char *directory = d->cli->conf.value.replica_directory;
-    const char *user = d->cli->conf.value.policy_user;
-    const struct passwd *entry = getpwnam(user);
-    struct stat status;
-
-    if (stat(directory, &status) != 0) {
-        STR_AUTO remedy = mem_printf("install -d -o %s -m 0700 %s", user, directory);
-        doctor_bad(d, remedy, "%s: %s", directory, strerror(errno));
-    } else if (!S_ISDIR(status.st_mode))
-        doctor_bad(d, "name a directory in replica_directory", "%s is no directory", directory);
-    else if (entry == NULL)
-        doctor_bad(d, "adduser --system --group rollcall, or set policy_user",
-                   "there is no user %s (policy_user)", user);
-    else if (status.st_uid != entry->pw_uid && entry->pw_uid != 0)
-        doctor_bad(d, "chown it to the user that policy_user names", "%s does not belong to %s",
-                   directory, user);
-    else if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        doctor_bad(d, "chmod go-w it: what is in it is believed", "%s: others may write there",
-                   directory);
-    else
-        doctor_ok(d, "%s belongs to %s", directory, user);
-    check_room(d, directory);
+    doctor_check_directory(
+        d, &(struct doctor_directory){
+               .path = d->cli->conf.value.replica_directory,
+               .user = d->cli->conf.value.policy_user,
+               .path_setting = "replica_directory",
+               .user_setting = "policy_user",
+               .room_least = UINT64_C(256) << 20,
+               .room = "make room: about 150 bytes for each recipient, twice during a full load"});
 }
 
 /* ---- a question over the socket ---- */
@@ -104,6 +116,19 @@ static int connect_inet(const char *host, const char *port)
     freeaddrinfo(list);
     errno = why;
     return fd;
+}
+
+int doctor_connect(const struct conf_address *a)
+{
+    return a->is_unix ? connect_unix(a->path) : connect_inet(a->host, a->port);
+}
+
+void doctor_address_text(const struct conf_address *a, char *out, size_t room)
+{
+    if (a->is_unix)
+        snprintf(out, room, "unix:%s", a->path);
+    else
+        snprintf(out, room, "inet:%s:%s", a->host, a->port);
 }
 
 /* Reads until the empty line, the deadline or the end. */
@@ -165,11 +190,8 @@ static void check_socket(struct doctor *d, const struct conf_address *a)
 {
     char name[400];
 
-    if (a->is_unix)
-        snprintf(name, sizeof name, "unix:%s", a->path);
-    else
-        snprintf(name, sizeof name, "inet:%s:%s", a->host, a->port);
-    int fd = a->is_unix ? connect_unix(a->path) : connect_inet(a->host, a->port);
+    doctor_address_text(a, name, sizeof name);
+    int fd = doctor_connect(a);
     if (fd < 0) {
         const char *remedy = errno == EACCES || errno == EPERM
                                  ? "run doctor as root, or see policy_socket_mode and "

@@ -140,27 +140,32 @@ static bool same_host(const char *a, const char *b)
             (strcmp(b, "localhost") == 0 || strcmp(b, "127.0.0.1") == 0));
 }
 
+bool doctor_same_address(const struct conf_address *ours, const struct conf_address *theirs)
+{
+    if (ours->is_unix != theirs->is_unix)
+        return false;
+    return ours->is_unix
+               ? same_file(ours->path, theirs->path)
+               : same_host(ours->host, theirs->host) && strcmp(ours->port, theirs->port) == 0;
+}
+
 /* Which of our sockets an endpoint is; NULL: none. */
 static const struct conf_address *our_socket(const struct doctor *d, struct span endpoint,
                                              bool chroot)
 {
     struct conf_address theirs;
     struct err err;
-    char path[512] = "";
     bool is_unix = endpoint.len > 5 && memcmp(endpoint.at, "unix:", 5) == 0;
 
-    if (is_unix)
-        endpoint_path(d, endpoint, chroot, path, sizeof path);
-    else if (!conf_parse_address(endpoint, &theirs, &err))
+    if (is_unix) {
+        theirs = (struct conf_address){.is_unix = true};
+        endpoint_path(d, endpoint, chroot, theirs.path, sizeof theirs.path);
+    } else if (!conf_parse_address(endpoint, &theirs, &err)) {
         return NULL;
-    for (size_t i = 0; i < d->socket_count; i++) {
-        const struct conf_address *ours = &d->sockets[i];
-        if (ours->is_unix != is_unix)
-            continue;
-        if (is_unix ? same_file(ours->path, path)
-                    : same_host(ours->host, theirs.host) && strcmp(ours->port, theirs.port) == 0)
-            return ours;
     }
+    for (size_t i = 0; i < d->socket_count; i++)
+        if (doctor_same_address(&d->sockets[i], &theirs))
+            return &d->sockets[i];
     return NULL;
 }
 
