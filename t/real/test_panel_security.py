@@ -247,6 +247,11 @@ def test_rows_of_every_table():
             assert len(rows) > 20, rows
             wrong = [row for row in rows if re.search(r"zebra|\b[1-4]0\d{5}\b", row[1], re.I)]
             assert not wrong, (user, wrong[:3])
+        own = [table for table, _ in sees(school, "")]
+        for table in ("domain", "users", "recipient", "quarantine_message", "quarantine_recipient", "quarantine_raw", "sender_rule",
+                      "changeset", "ldap_source"):
+            wanted = rc.psql(f"select count(*) from {table} t where t::text ~* 'school' or t::text ~ '\\m50\\d{{5}}\\M'")
+            assert own.count(table) == int(wanted) > 0, f"{table}: {own.count(table)} of {wanted} own rows are seen"
         assert all(f",{alice}," in row for table, row in sees(school, alice) if table == "quarantine_recipient")
         tried = 0
         for table, one in known.items():
