@@ -17,17 +17,20 @@ document.querySelectorAll("input[data-all]").forEach(all => {
   all.closest("table").addEventListener("change", () => { all.checked = boxes().every(box => box.checked); });
 });
 
-/* What is being worked on is shown again, until it is done: then the page comes as a whole. */
+/* What is being worked on is shown again, until it is done: then the page comes as a whole. A page that nobody looks
+   at rests, and one that was left open ends its session as any other. */
 function again() {
-  if (!document.querySelector("[data-again]")) return;
+  const shown = document.querySelector("[data-again]"), most = 15 * 60 * 1000;
+  if (!shown || performance.now() > most) return;
   setTimeout(async () => {
+    if (document.hidden) return again();
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
       const type = answer.headers.get("Content-Type") || "";
       const page = type.startsWith("text/html") ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
-      const now = document.querySelector("[data-again]"), then = page?.querySelector("[data-again]");
+      const then = page?.querySelector("[data-again]");
       if (!answer.ok || then) {
-        if (then) now.replaceChildren(...then.childNodes);
+        if (then) shown.replaceChildren(...then.childNodes);
         again();
       } else if (page) location.reload();
       else {
@@ -35,7 +38,7 @@ function again() {
         setTimeout(() => location.assign(document.querySelector(".crumbs a").href), 1000);
       }
     } catch { again(); }
-  }, 1000);
+  }, 1000 * (Number(shown.dataset.again) || 1));
 }
 again();
 

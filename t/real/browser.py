@@ -21,18 +21,19 @@ from harness import Late, die_with_parent, eventually, free_port
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
              "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
              "--disable-quic", "--hide-scrollbars"]
+DESK, PHONE = (1280, 900), (390, 844)
 KEY = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, section 12.1
 
 
 class Browser:
-    def __init__(self, width=1280, height=900, phone=False, dark=False, script=True):
+    def __init__(self, width=DESK[0], height=DESK[1], phone=False, dark=False, script=True):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rc-browser-", dir="/tmp"))
         self.port = free_port()
         self.process = subprocess.Popen(["/usr/bin/chromedriver", f"--port={self.port}", "--silent"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                         preexec_fn=die_with_parent)
         self.session = ""
-        self.size, self.phone, self.dark, self.script = (390, 844) if phone else (width, height), phone, dark, script
+        self.size, self.phone, self.dark, self.script = PHONE if phone else (width, height), phone, dark, script
 
     def __enter__(self):
         try:
@@ -40,10 +41,7 @@ class Browser:
             made = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {
                 "binary": "/usr/bin/chromium", "args": [*ARGUMENTS, f"--user-data-dir={self.dir}/profile"]}}}})
             self.session = "/session/" + made["sessionId"]
-            self.cdp("Emulation.setDeviceMetricsOverride", width=self.size[0], height=self.size[1],
-                     deviceScaleFactor=1, mobile=self.phone)
-            self.cdp("Emulation.setEmulatedMedia",
-                     features=[{"name": "prefers-color-scheme", "value": "dark" if self.dark else "light"}])
+            self._look_like()
             self.cdp("Emulation.setScriptExecutionDisabled", value=not self.script)
         except BaseException:
             self.__exit__()
@@ -77,6 +75,18 @@ class Browser:
 
     def cdp(self, command, **parameters):
         return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def _look_like(self):
+        self.cdp("Emulation.setDeviceMetricsOverride", width=self.size[0], height=self.size[1], deviceScaleFactor=1,
+                 mobile=self.phone)
+        self.cdp("Emulation.setEmulatedMedia",
+                 features=[{"name": "prefers-color-scheme", "value": "dark" if self.dark else "light"},
+                           {"name": "prefers-reduced-motion", "value": "reduce"}])
+
+    def emulate(self, phone, dark):
+        """The same page on another screen."""
+        self.size, self.phone, self.dark = PHONE if phone else DESK, phone, dark
+        self._look_like()
 
     # ---- what a person does
 
