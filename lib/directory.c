@@ -84,17 +84,24 @@ static void make_uri(struct directory *d, struct span server)
 
 static bool set_tls(struct directory *d, struct err *err)
 {
-    const char *ca = d->login->settings->ca_file;
+    const struct ldap_settings *s = d->login->settings;
+    const char *ca = s->ca_file;
     int demand = LDAP_OPT_X_TLS_DEMAND, client = 0;
+    bool proof = s->client_certificate[0] != '\0';
 
     if (ca[0] == '\0')
         ca = "/etc/ssl/certs/ca-certificates.crt";
     if (ldap_set_option(d->ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_OPT_SUCCESS &&
         ldap_set_option(d->ld, LDAP_OPT_X_TLS_CACERTFILE, ca) == LDAP_OPT_SUCCESS &&
+        (!proof ||
+         (ldap_set_option(d->ld, LDAP_OPT_X_TLS_CERTFILE, s->client_certificate) ==
+              LDAP_OPT_SUCCESS &&
+          ldap_set_option(d->ld, LDAP_OPT_X_TLS_KEYFILE, s->client_key) == LDAP_OPT_SUCCESS)) &&
         ldap_set_option(d->ld, LDAP_OPT_X_TLS_NEWCTX, &client) == LDAP_OPT_SUCCESS)
         return true;
-    return err_set(err, ERR_CONFIG, "%s: cannot use the certificates in %s; check ca-file",
-                   d->server, ca);
+    return err_set(err, ERR_CONFIG, "%s: cannot use the certificates in %s%s%s; check ca-file%s",
+                   d->server, ca, proof ? ", or the one in " : "", s->client_certificate,
+                   proof ? ", client-certificate and client-key" : "");
 }
 
 static bool set_options(struct directory *d, struct err *err)
@@ -157,6 +164,18 @@ static bool start_tls(struct directory *d, struct err *err)
     return made == LDAP_SUCCESS || directory_say_no_connection(err, d, made);
 }
 
+/*
+ * The ticket is for the server's name as it was set: nobody's reverse DNS says another. Inside TLS
+ * a second encryption is refused by Active Directory, and not needed.
+ */
+static bool set_gssapi(struct directory *d, bool secured, struct err *err)
+{
+    return (ldap_set_option(d->ld, LDAP_OPT_X_SASL_NOCANON, LDAP_OPT_ON) == LDAP_OPT_SUCCESS &&
+            (!secured || ldap_set_option(d->ld, LDAP_OPT_X_SASL_SECPROPS, "minssf=0,maxssf=0") ==
+                             LDAP_OPT_SUCCESS)) ||
+           err_set(err, ERR_OTHER, "%s: libldap was built without SASL", d->server);
+}
+
 static int no_questions(LDAP *ld, unsigned flags, void *defaults, void *interact)
 {
     (void)ld, (void)flags, (void)defaults, (void)interact;
@@ -171,6 +190,8 @@ static bool bind_as(struct directory *d, const char *dn, const char *mechanism,
     int message;
 
     if (mechanism != NULL && strcmp(mechanism, "GSSAPI") == 0) {
+        if (!set_gssapi(d, ldap_tls_inplace(d->ld) != 0, err))
+            return false;
         *code = ldap_sasl_interactive_bind_s(d->ld, NULL, mechanism, NULL, NULL, LDAP_SASL_QUIET,
                                              no_questions, NULL);
         directory_diagnostic(d, diagnostic, room);

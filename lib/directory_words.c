@@ -54,6 +54,11 @@ static const struct {
     {LDAP_UNAVAILABLE, ERR_TEMPORARY, "the server is shutting down or not ready"},
     {LDAP_SERVER_DOWN, ERR_TEMPORARY, "the connection was lost"},
     {LDAP_TIMEOUT, ERR_TEMPORARY, "no answer in time"},
+    {LDAP_AUTH_UNKNOWN, ERR_CONFIG,
+     "this machine does not know that way to bind; for gssapi install libsasl2-modules-gssapi-mit"},
+    {LDAP_LOCAL_ERROR, ERR_TEMPORARY,
+     "no proof to show; for gssapi: is there a ticket or a keytab (KRB5_CLIENT_KTNAME), and does "
+     "the server's name stand in Kerberos?"},
     {LDAP_AUTH_METHOD_NOT_SUPPORTED, ERR_CONFIG, "the server does not take that way to bind"},
     {LDAP_FILTER_ERROR, ERR_CONFIG, "the filter is not well-formed"},
     {LDAP_DECODING_ERROR, ERR_DATA, "the server sent what cannot be understood"},

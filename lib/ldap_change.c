@@ -103,12 +103,13 @@ static bool check_dropped(struct work *w, struct err *err)
 {
     DB_RESULT_AUTO left = NULL;
 
-    if (!db_query(w->db, &left,
-                  "select d.name from ldap_source_domain s join domain d on d.id = s.domain_id"
-                  " where s.source_id = $1::int and d.name <> all ($2::text[])"
-                  " and exists (select from recipient r where r.domain_id = d.id"
-                  "   and r.claims && array['ldap:' || $1::int, 'ldap:' || $1::int || '!']) limit 1",
-                  DB_VALUES(w->id, w->domains.at), err))
+    if (!db_query(
+            w->db, &left,
+            "select d.name from ldap_source_domain s join domain d on d.id = s.domain_id"
+            " where s.source_id = $1::int and d.name <> all ($2::text[])"
+            " and exists (select from recipient r where r.domain_id = d.id"
+            "   and r.claims && array['ldap:' || $1::int, 'ldap:' || $1::int || '!']) limit 1",
+            DB_VALUES(w->id, w->domains.at), err))
         return false;
     return db_rows(left) == 0 ||
            err_set(err, ERR_DATA,
@@ -159,6 +160,26 @@ static void merge(struct work *w, const struct ldap_source *old)
     w->merged_count = kept;
 }
 
+/* Certificate and key belong together; SASL external needs something outside that proves who asks.
+ */
+static bool check_proof(const struct ldap_settings *s, struct err *err)
+{
+    struct span rest = span_text(s->server), server;
+
+    if ((s->client_certificate[0] == '\0') != (s->client_key[0] == '\0'))
+        return err_set(err, ERR_USAGE, "client-certificate: needs client-key, and that needs it");
+    while (strcmp(s->sasl, "external") == 0 && span_next(&rest, '\n', &server)) {
+        bool local = server.len > 8 && memcmp(server.at, "ldapi://", 8) == 0;
+        bool ldaps = server.len > 8 && memcmp(server.at, "ldaps://", 8) == 0;
+        if (!local && (s->client_certificate[0] == '\0' || (!ldaps && strcmp(s->tls, "none") == 0)))
+            return err_set(err, ERR_USAGE,
+                           "sasl: external proves who reads by TLS with client-certificate and "
+                           "client-key, or by a server at ldapi://; %.*s has neither",
+                           server.len > 200 ? 200 : (int)server.len, server.at);
+    }
+    return true;
+}
+
 /* What single settings cannot tell. */
 static bool check_whole(const struct ldap_settings *s, bool password, struct err *err)
 {
@@ -187,6 +208,8 @@ static bool check_whole(const struct ldap_settings *s, bool password, struct err
                            "tls: none sends the password and all users readable over the net; if "
                            "that is meant, set allow-cleartext to yes");
     }
+    if (!check_proof(s, err))
+        return false;
     if (s->bind_dn[0] != '\0' && strcmp(s->sasl, "none") == 0 && s->password_file[0] == '\0' &&
         !password)
         return err_set(err, ERR_USAGE,
@@ -212,7 +235,8 @@ static bool is_given(const struct ldap_change *change, const char *name)
  * named stays. */
 static bool check_customers(const struct ldap_change *change, struct err *err)
 {
-    static const char *const operators[] = {"password-file", "ca-file", "sasl"};
+    static const char *const operators[] = {"password-file", "ca-file", "client-certificate",
+                                            "client-key", "sasl"};
     const char *server = given_value(change, "server");
 
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++)
@@ -234,7 +258,8 @@ static bool check_server_change(const struct work *w, const struct ldap_settings
 
     if (!change->by_customer || w->made || !another)
         return true;
-    if (s->password_file[0] != '\0' || strcmp(s->sasl, "none") != 0)
+    if (s->password_file[0] != '\0' || s->client_certificate[0] != '\0' ||
+        strcmp(s->sasl, "none") != 0)
         return err_set(err, ERR_USAGE,
                        "server: this connection proves itself by what the gateway keeps; its "
                        "operator may name another server");
@@ -399,12 +424,11 @@ bool ldap_source_remove(struct db *db, const char *name, const char *actor, stru
     ldap_source_free(&source);
     if (!db_script(db, "begin", err))
         return false;
-    bool fine =
-        db_query(db, &claims,
-                 "select count(*) from recipient r where r.claims && (select"
-                 "   array['ldap:' || s.id, 'ldap:' || s.id || '!'] from ldap_source s"
-                 "   where lower(s.name) = lower($1))",
-                 DB_VALUES(name), err);
+    bool fine = db_query(db, &claims,
+                         "select count(*) from recipient r where r.claims && (select"
+                         "   array['ldap:' || s.id, 'ldap:' || s.id || '!'] from ldap_source s"
+                         "   where lower(s.name) = lower($1))",
+                         DB_VALUES(name), err);
     if (fine && db_int(claims, 0, 0) > 0)
         fine = err_set(err, ERR_DATA,
                        "%s: put %lld addresses on the roll; with --with-users they leave it too",

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.parse
 
 from harness import Failed, Scratch, die_with_parent, eventually, free_port, run
 
@@ -114,6 +115,10 @@ dn: {READER}\nobjectClass: person\ncn: reader\nsn: reader\nuserPassword: {READER
     def ldap(self):
         return f"ldap://127.0.0.1:{self.port}"
 
+    @property
+    def ldapi(self):
+        return "ldapi://" + urllib.parse.quote(f"{self.dir}/ldapi", safe="")
+
     def load(self, ldif):
         """While it is stopped."""
         path = self.dir / "load.ldif"
@@ -122,7 +127,7 @@ dn: {READER}\nobjectClass: person\ncn: reader\nsn: reader\nuserPassword: {READER
 
     def start(self):
         with open(self.dir / "slapd.log", "a") as log:
-            self.process = subprocess.Popen(["slapd", "-f", self.conf, "-d", "none", "-h", f"{self.ldap} {self.ldaps}"],
+            self.process = subprocess.Popen(["slapd", "-f", self.conf, "-d", "none", "-h", f"{self.ldap} {self.ldaps} {self.ldapi}"],
                                             stdout=log, stderr=log, preexec_fn=die_with_parent, cwd="/")
         for port in (self.port, self.tls_port):
             eventually(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, 20, "slapd")
@@ -179,7 +184,7 @@ class Samba(Scratch):
             (self.dir / directory).mkdir(mode=0o755)
         conf = self.target / "etc/smb.conf"
         own = f"""[global]
-        server services = ldap, cldap
+        server services = ldap, cldap, kdc
         tls enabled = yes
         tls cafile = {authority.ca}
         tls certfile = {crt}
@@ -191,7 +196,7 @@ class Samba(Scratch):
         log file = {self.dir}/samba.log
         logging = file
         log level = 1
-        ldap server require strong auth = yes
+        ldap server require strong auth = allow_sasl_over_tls
 """
         mine = {line.split("=")[0].strip() for line in own.splitlines()[1:]}
         kept = [line for line in conf.read_text().splitlines() if line.split("=")[0].strip() not in mine]
@@ -217,6 +222,26 @@ class Samba(Scratch):
                 self.process.wait()
             self.process.stdin.close()
         self.process = None
+
+    def kerberos(self):
+        """Environment of a client that reads as the administrator by a keytab, and knows no other realm."""
+        keytab, conf = self.dir / "client.keytab", self.dir / "krb5.conf"
+        if not keytab.exists():
+            run("samba-tool", "domain", "exportkeytab", keytab, "--principal=administrator", "-s", self.conf, timeout=120)
+        conf.write_text(f"""[libdefaults]
+            default_realm = {self.realm}
+            dns_lookup_kdc = false
+            dns_lookup_realm = false
+            dns_canonicalize_hostname = false
+            rdns = false
+            [realms]
+            {self.realm} = {{
+              kdc = {self.address}
+            }}
+            [domain_realm]
+            {self.address} = {self.realm}
+            """)
+        return {"KRB5_CONFIG": str(conf), "KRB5_CLIENT_KTNAME": str(keytab), "KRB5CCNAME": f"FILE:{self.dir}/tickets"}
 
     def ldb(self, tool, ldif):
         return run(tool, "-H", self.target / "private/sam.ldb", input=ldif, timeout=60)
@@ -313,4 +338,4 @@ class Proxy:
             one.close()
 
 
-__all__ = ["Authority", "Slapd", "Samba", "Proxy", "person", "Failed", "pathlib"]
+__all__ = ["LIMITS", "Authority", "Slapd", "Samba", "Proxy", "person", "Failed", "pathlib"]

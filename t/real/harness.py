@@ -591,6 +591,8 @@ class Rollcall(Scratch):
         self.settings.update(settings)
         self.conf.write_text("".join(f"{k} = {v}\n" for k, v in self.settings.items() if v is not None))
 
+    extra = {}  # in the environment of our programs
+
     def environment(self, **more):
         suppressions = self.dir / "lsan.supp"
         suppressions.write_text("leak:libdb-5.3\n")
@@ -598,7 +600,7 @@ class Rollcall(Scratch):
         tsan.write_text("called_from_lib:libdb-5.3\n")
         return {**os.environ, "LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0",
                 "UBSAN_OPTIONS": "print_stacktrace=1", "PGCONNECT_TIMEOUT": "5",
-                "TSAN_OPTIONS": f"suppressions={tsan}:ignore_noninstrumented_modules=1", **more}
+                "TSAN_OPTIONS": f"suppressions={tsan}:ignore_noninstrumented_modules=1", **self.extra, **more}
 
     def cli(self, *args, check=True, input=None, timeout=60):
         """rollcall -c CONF args…; returns what it printed. check: False, or the exit code wanted."""

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from directories import READER, READER_PASSWORD, SUFFIX, Authority, Proxy, Slapd, person
+from directories import LIMITS, READER, READER_PASSWORD, SUFFIX, Authority, Proxy, Slapd, person
 from harness import BUILD, Rollcall, eventually, main, run, shared, shared_servers
 from test_import import rules_hold
 
@@ -453,6 +453,37 @@ def test_passwords_from_elsewhere():
         assert sync(rc)["outcome"] == "applied"
         secret.write_text("something else\n")
         assert "wrong user name or password" in fails(rc)
+
+
+def test_proof_without_a_password():
+    """SASL EXTERNAL: by a client's certificate, and by the user at a local socket. Catches a certificate that is not shown,
+    and settings that could never work."""
+    with Slapd(authority(), LIMITS + "\nTLSVerifyClient try\nrequire authc") as ldap, rollcall() as rc, Authority() as stranger:
+        ldap.modify(few())
+        crt, key = authority().certificate("gateway")
+        of = lambda server: ("ldap", "set", "example.com", "--preset", "openldap", "--ca-file", authority().ca, "--base", PEOPLE,
+                             "--domain", "example.com", "--domain", "example.org", "--sasl", "external", "--server", server)
+        for options, words in ((of(ldap.ldaps), "has neither"), (of(ldap.ldaps) + ("--client-certificate", crt), "needs client-key"),
+                               (of(ldap.ldap) + ("--client-certificate", crt, "--client-key", key, "--tls", "none",
+                                                 "--allow-cleartext", "yes"), "has neither")):
+            refused = rc.run(*options, check=64)
+            assert words in refused.stderr, refused.stderr
+        rc.cli(*of(ldap.ldaps), "--client-certificate", crt, "--client-key", key)
+        assert sync(rc)["outcome"] == "applied" and "u0@example.com" in addresses(rc), addresses(rc)
+        rc.cli("ldap", "set", "example.com", "--server", ldap.ldap, "--tls", "starttls")
+        ldap.modify(person("late", "mail: late@example.com"))
+        assert sync(rc)["outcome"] == "applied" and "late@example.com" in addresses(rc)
+        # a certificate that the server does not know; none that can be read
+        other, its = stranger.certificate("gateway")
+        rc.cli("ldap", "set", "example.com", "--client-certificate", other, "--client-key", its)
+        assert ldap.ldap in fails(rc)
+        rc.cli("ldap", "set", "example.com", "--client-key", key)
+        assert "check ca-file, client-certificate and client-key" in fails(rc)
+        # as who we are, at its socket
+        rc.cli("ldap", "set", "example.com", "--default", "client-certificate", "--default", "client-key", "--default", "tls",
+               "--server", ldap.ldapi)
+        ldap.modify(person("local", "mail: local@example.com"))
+        assert sync(rc)["outcome"] == "applied" and "local@example.com" in addresses(rc)
 
 
 def test_signing_in():

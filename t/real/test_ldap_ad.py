@@ -153,6 +153,26 @@ def test_what_is_wrong_is_said():
         assert "does not exist" in says("--base", f"OU=nowhere,{ad.base}")
 
 
+def test_kerberos():
+    """SASL GSSAPI, with a keytab and no password: inside TLS, where a second encryption is refused. Catches a ticket that is
+    asked for another name than the server's, and a bind without proof that passes."""
+    with unit("kerberos", user(samba(), "kerberos", "anna", "mail: anna@example.com")) as (rc, ad):
+        ad.modify(f"dn: CN=DC1,OU=Domain Controllers,{ad.base}\nchangetype: modify\nadd: servicePrincipalName\n"
+                  f"servicePrincipalName: ldap/{ad.address}\n")
+        rc.cli("ldap", "set", "example.com", "--sasl", "gssapi", "--no-password", "--bind-dn", "")
+        rc.extra = {"KRB5_CONFIG": "/dev/null", "KRB5CCNAME": f"FILE:{rc.dir}/none"}
+        assert "KRB5_CLIENT_KTNAME" in fails(rc), fails(rc)
+        rc.extra = ad.kerberos()
+        assert sync(rc)["outcome"] == "applied" and addresses(rc) == {"anna@example.com": "active"}, addresses(rc)
+        rc.cli("ldap", "set", "example.com", "--server", ad.ldap, "--tls", "starttls")
+        ad.add(user(ad, "kerberos", "bob", "mail: bob@example.com"))
+        assert sync(rc)["outcome"] == "applied" and "bob@example.com" in addresses(rc)
+        # the DC wants more than a bind in the clear; by itself Kerberos protects what follows
+        rc.cli("ldap", "set", "example.com", "--tls", "none", "--allow-cleartext", "yes")
+        ad.add(user(ad, "kerberos", "eve", "mail: eve@example.com"))
+        assert sync(rc)["outcome"] == "applied" and "eve@example.com" in addresses(rc)
+
+
 def test_signing_in():
     """Catches a bind by the wrong name, and a disabled account that is let in."""
     ad = samba()
