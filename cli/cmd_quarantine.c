@@ -8,6 +8,7 @@
 #include "cli/cmd.h"
 #include "cli/filter.h"
 #include "lib/clock.h"
+#include "lib/job_run.h"
 #include "lib/raw.h"
 #include "lib/str.h"
 
@@ -400,7 +401,7 @@ bool cmd_quarantine_purge(struct cli *cli, struct err *err)
         out_section(cli->out, NULL, NULL, OUT_HEAD, columns);
         out_int(cli->out, all);
     }
-    return true;
+    return job_run_tell_over(cli->db, conf, JOB_RUN_PURGE, NULL, err);
 }
 
 static bool put_kept(struct cli *cli, const char *customer, struct err *err)

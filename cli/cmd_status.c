@@ -104,6 +104,43 @@ static const char failing_sql[] =
     " from ldap_source s where s.failing_since is not null order by s.name limit 100";
 /* clang-format on */
 
+/* clang-format off */
+static const char jobs_sql[] =
+    "select job, host, " SQL_TIME("ended_at") ", " SQL_AGE("ended_at") ", fine, why, " SQL_TIME("fine_at") ","
+    " ended_at < now() - 3 * every from job_run order by job, host";
+/* clang-format on */
+
+/* Jobs that ended badly the last time, and those that have not run for three times as long as they
+ * should. */
+static bool put_jobs(struct cli *cli, struct buf *todo, struct err *err)
+{
+    static const char *const columns[] = {"job",  "host", "last_run",  "ago",
+                                          "fine", "why",  "last_fine", NULL};
+    DB_RESULT_AUTO rows = NULL;
+    char age[32];
+
+    if (!db_query(cli->db, &rows, jobs_sql, DB_NO_VALUES, err))
+        return false;
+    out_section(cli->out, "jobs", db_rows(rows) > 0 ? "jobs" : NULL, OUT_TABLE, columns);
+    for (size_t i = 0; i < db_rows(rows); i++) {
+        const char *job = db_text(rows, i, 0), *host = db_text(rows, i, 1);
+        bool fine = db_bool(rows, i, 4);
+        out_text(cli->out, job);
+        out_text(cli->out, host);
+        out_text(cli->out, db_text(rows, i, 2));
+        out_age(cli->out, db_int(rows, i, 3));
+        out_bool(cli->out, fine);
+        out_text(cli->out, db_text(rows, i, 5));
+        out_text(cli->out, db_null(rows, i, 6) ? NULL : db_text(rows, i, 6));
+        clock_age_text(age, sizeof age, db_int(rows, i, 3));
+        if (!fine)
+            attention(todo, "job %s on %s: %s", job, host, db_text(rows, i, 5));
+        else if (db_bool(rows, i, 7))
+            attention(todo, "job %s on %s ran %s ago: is its timer on?", job, host, age);
+    }
+    return true;
+}
+
 static bool put_gateways(struct cli *cli, struct buf *todo, struct err *err)
 {
     static const char *const columns[] = {"gateway", "live",       "version", "behind",  "data_age",
@@ -320,8 +357,9 @@ bool cmd_status(struct cli *cli, struct err *err)
         !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
         !put_head(cli, err) || !put_gateways(cli, &todo, err) || !put_held(cli, &todo, err) ||
         !put_observed(cli, &todo, err) || !put_quarantine(cli, &todo, err) ||
-        !judge_logs(cli, &todo, err) || !judge_directories(cli, &todo, err) ||
-        !judge_outbox(cli, &todo, err) || !db_script(cli->db, "commit", err))
+        !put_jobs(cli, &todo, err) || !judge_logs(cli, &todo, err) ||
+        !judge_directories(cli, &todo, err) || !judge_outbox(cli, &todo, err) ||
+        !db_script(cli->db, "commit", err))
         return false;
     out_section(cli->out, "attention", NULL, OUT_TABLE, cli->json ? json : people);
     for (struct span rest = span_text(todo.at), line;

@@ -11,21 +11,23 @@ enum { DAYS = 7, HOURS = 24 };
 static const char *const day_names[DAYS] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 
 const struct report_setting_row report_setting_rows[] = {
-    {"enabled", "yes|no", true, "whether users get reports"},
-    {"users-choose", "yes|no", false, "whether users may choose for themselves"},
-    {"days", "DAYS", true, "on which days, like mon,tue,fri; all"},
-    {"hours", "HOURS", true, "at which full hours, like 7,12,17; all"},
-    {"zone", "ZONE", true, "whose hours, like Europe/Berlin"},
-    {"language", "en|de|fr|es", true, "of reports and password mails"},
-    {"categories", "LIST", true, "of spam, bulk, virus, content: what is reported"},
-    {"block-list", "yes|no", true, "whether with what the block lists caught"},
-    {"sender-links", "yes|no", true, "whether with links to allow and block the sender"},
-    {"central-contact", "ADDRESS|none", false, "who gets one report for the whole domain"},
-    {"brand-name", "TEXT", false, "what the reports are called"},
-    {"brand-colour", "#RRGGBB", false, "of their head and links"},
-    {"brand-logo", "URL|none", false, "a picture in their head"},
-    {"brand-footer", "TEXT|none", false, "what stands at their end"},
-    {"notice-contact", "ADDRESS|none", false, "who is told when a directory fails or is held"},
+    {"enabled", "yes|no", true, "yes", "whether users get reports"},
+    {"users-choose", "yes|no", false, "yes", "whether users may choose for themselves"},
+    {"days", "DAYS", true, "all", "on which days, like mon,tue,fri; all"},
+    {"hours", "HOURS", true, "7", "at which full hours, like 7,12,17; all"},
+    {"zone", "ZONE", true, "", "whose hours, like Europe/Berlin"},
+    {"language", "en|de|fr|es", true, "", "of reports and password mails"},
+    {"categories", "LIST", true, "spam,bulk,virus,content",
+     "of spam, bulk, virus, content: what is reported"},
+    {"block-list", "yes|no", true, "yes", "whether with what the block lists caught"},
+    {"sender-links", "yes|no", true, "yes", "whether with links to allow and block the sender"},
+    {"central-contact", "ADDRESS|none", false, "none", "who gets one report for the whole domain"},
+    {"brand-name", "TEXT", false, "none", "what the reports are called"},
+    {"brand-colour", "#RRGGBB", false, "#1f4e79", "of their head and links"},
+    {"brand-logo", "URL|none", false, "none", "a picture in their head"},
+    {"brand-footer", "TEXT|none", false, "none", "what stands at their end"},
+    {"notice-contact", "ADDRESS|none", false, "none",
+     "who is told when a directory fails or is held"},
 };
 const size_t report_setting_count = sizeof report_setting_rows / sizeof report_setting_rows[0];
 

@@ -14,9 +14,10 @@
 #include "err.h"
 
 struct report_setting_row {
-    const char *name;  /* on the command line, without dashes */
-    const char *value; /* what stands for its value in the help */
-    bool users;        /* a user may have it too */
+    const char *name;   /* on the command line, without dashes */
+    const char *value;  /* what stands for its value in the help */
+    bool users;         /* a user may have it too */
+    const char *preset; /* where nobody sets it, as view report_user has it; "": as rollcall.conf */
     const char *doc;
 };
 extern const struct report_setting_row report_setting_rows[];

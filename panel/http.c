@@ -100,9 +100,15 @@ static void put_headers(const struct visit *visit, struct MHD_Response *response
     static const char stranger[] =
         "default-src 'none'; sandbox; form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
 
+    static const char report[] = "default-src 'none'; style-src 'unsafe-inline'; sandbox;"
+                                 " form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
+
     put_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                visit->type != NULL ? visit->type : "text/html; charset=utf-8");
-    put_header(response, "Content-Security-Policy", visit->sandboxed ? stranger : own);
+    put_header(response, "Content-Security-Policy",
+               visit->styled      ? report
+               : visit->sandboxed ? stranger
+                                  : own);
     put_header(response, "X-Content-Type-Options", "nosniff");
     put_header(response, "X-Frame-Options", visit->sandboxed ? "SAMEORIGIN" : "DENY");
     put_header(response, "Referrer-Policy", "no-referrer");

@@ -6,6 +6,7 @@
 #ifndef ROLLCALL_PANEL_MODEL_H
 #define ROLLCALL_PANEL_MODEL_H
 
+#include "lib/addr.h"
 #include "lib/conf.h"
 #include "lib/db.h"
 #include "lib/err.h"
@@ -90,6 +91,38 @@ bool model_ldap_ask(struct db *db, const char *id, const char *what, const char 
                     char request[24], struct err *err) MUST_CHECK;
 bool model_ldap_request(struct db *db, const char *source, const char *id, struct data *page,
                         struct err *err) MUST_CHECK;
+
+/* ---- model_report.c ---- */
+
+/* Domains, and what is in force there. */
+bool model_report_domains(struct db *db, const char *like, struct data *page,
+                          struct err *err) MUST_CHECK;
+bool model_customer_of(struct db *db, const char *domain, char name[801],
+                       struct err *err) MUST_CHECK;
+bool model_customer_name(struct db *db, const char *id, char name[801], struct err *err) MUST_CHECK;
+bool model_zone_known(struct db *db, const char *zone, bool *known, struct err *err) MUST_CHECK;
+/* A report that is wanted in a mailbox; and those that were lately. */
+bool model_report_ask(struct db *db, const char *domain, const char *address, const char *actor,
+                      struct err *err) MUST_CHECK;
+bool model_report_asked(struct db *db, const char *domain, struct data *page,
+                        struct err *err) MUST_CHECK;
+bool model_report_user(struct db *db, const char *domain, const struct addr *exact,
+                       const struct addr *folded, bool *is_user, struct err *err) MUST_CHECK;
+/* What is in force for the user who is signed in, and whether it may be changed. */
+bool model_report_mine(struct db *db, struct data *page, bool *choose, struct err *err) MUST_CHECK;
+
+/* ---- model_outbox.c ---- */
+
+/* Mails in that state ("waiting", "dead", "sent"), and how many there are. `before`: as for
+ * changes. */
+bool model_outbox(struct db *db, const char *state, const char *fragment, const char *before,
+                  struct data *page, struct err *err) MUST_CHECK;
+/* "retry", "drop", "forget"; `mails` is an array of PostgreSQL. */
+bool model_outbox_act(struct db *db, const char *mails, const char *what, const char *actor,
+                      int64_t *done, struct err *err) MUST_CHECK;
+bool model_jobs(struct db *db, struct data *page, struct err *err) MUST_CHECK;
+/* What waits for somebody: directories that fail, changes that are held, mails that stay. */
+bool model_attention(struct db *db, struct data *page, struct err *err) MUST_CHECK;
 
 /* ---- model_quarantine.c ---- */
 

@@ -115,4 +115,23 @@ PAGE(page_message_html);
 PAGE(page_message_raw);
 PAGE(do_message_raw);
 
+/* page_report.c */
+PAGE(page_reports);
+PAGE(page_report_domain);
+PAGE(do_report_domain);
+PAGE(page_report_customer);
+PAGE(do_report_customer);
+PAGE(page_report_mine);
+PAGE(do_report_mine);
+
+/* page_report_look.c */
+PAGE(page_report_look);
+PAGE(do_report_look);
+PAGE(do_report_send);
+
+/* page_outbox.c */
+PAGE(page_outbox);
+PAGE(do_outbox);
+PAGE(page_jobs);
+
 #endif

@@ -97,23 +97,6 @@ static bool go_back(struct visit *visit, const char *note)
     return visit_go(visit, note, "/quarantine%s", query.at);
 }
 
-/* The numbers of the chosen messages as an array of PostgreSQL. */
-static size_t take_chosen(const struct visit *visit, struct buf *array)
-{
-    size_t count = 0;
-    int64_t number;
-
-    buf_text(array, "{");
-    for (size_t i = 0; i < visit->form.count && count < CHOSEN_MOST; i++) {
-        const struct form_field *field = &visit->form.fields[i];
-        if (strcmp(field->name, "message") == 0 && str_int64(span_text(field->value), &number) &&
-            number > 0)
-            buf_printf(array, "%s%lld", count++ > 0 ? "," : "", (long long)number);
-    }
-    buf_text(array, "}");
-    return count;
-}
-
 /* An allowed sender's messages are released, a blocked one's deleted. */
 static const struct act {
     const char *name, *what, *rule, *note;
@@ -143,7 +126,7 @@ static bool tell(struct visit *visit, const struct act *act, size_t chosen, size
 static bool do_act(struct visit *visit, const struct act *act, struct err *err)
 {
     BUF_AUTO array = {0};
-    size_t chosen = take_chosen(visit, &array), done = 0;
+    size_t chosen = visit_chosen(visit, "message", CHOSEN_MOST, &array), done = 0;
 
     if (chosen == 0)
         return go_back(visit, visit_words(visit, "Choose messages first."));

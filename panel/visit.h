@@ -83,6 +83,7 @@ struct visit {
     char *cookies[VISIT_COOKIES];
     size_t cookie_count;
     bool lasting;   /* may be kept for good */
+    bool styled;    /* ours, with styles of its own in it: a report; sandboxed too */
     bool sandboxed; /* a stranger's: shown in a frame of ours, where it loads and runs nothing */
 };
 
@@ -131,6 +132,8 @@ bool visit_complain_of(struct visit *visit, const struct err *err,
                        const char *otherwise) MUST_CHECK;
 /* The same, and what was typed is kept. */
 bool visit_refused(struct visit *visit, const struct err *err, const char *otherwise) MUST_CHECK;
+/* The numbers in the boxes of that name as an array of PostgreSQL, "{1,2}"; how many. */
+size_t visit_chosen(const struct visit *visit, const char *name, size_t most, struct buf *array);
 /* What was typed, under {{form.NAME}}. */
 void visit_keep_form(struct visit *visit);
 /* Words of a table, which go through visit_words when they are shown. */

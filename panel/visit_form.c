@@ -65,3 +65,19 @@ bool visit_refused(struct visit *visit, const struct err *err, const char *other
     visit_keep_form(visit);
     return visit_complain_of(visit, err, otherwise);
 }
+
+size_t visit_chosen(const struct visit *visit, const char *name, size_t most, struct buf *array)
+{
+    size_t count = 0;
+    int64_t number;
+
+    buf_text(array, "{");
+    for (size_t i = 0; i < visit->form.count && count < most; i++) {
+        const struct form_field *field = &visit->form.fields[i];
+        if (strcmp(field->name, name) == 0 && str_int64(span_text(field->value), &number) &&
+            number > 0)
+            buf_printf(array, "%s%lld", count++ > 0 ? "," : "", (long long)number);
+    }
+    buf_text(array, "}");
+    return count;
+}

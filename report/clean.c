@@ -24,6 +24,8 @@ bool clean_mails(struct db *db, int64_t keep_us, struct err *err)
                    DB_NO_VALUES, NULL, err) &&
            db_exec(db, "delete from mail_request where made_at < now() - interval '1 day'",
                    DB_NO_VALUES, NULL, err) &&
+           db_exec(db, "delete from report_request where asked_at < now() - interval '30 days'",
+                   DB_NO_VALUES, NULL, err) &&
            db_exec(db,
                    /* a user's last one stays: it can be sent again */
                    "delete from report_run r where made_at < now() - $1::interval - interval"

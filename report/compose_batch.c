@@ -6,7 +6,7 @@
 #include "lib/log.h"
 #include "lib/mail.h"
 #include "report/compose_parts.h"
-#include "report/render.h"
+#include "lib/render.h"
 #include "report/zone.h"
 
 /* ---- arrays ---- */

@@ -10,9 +10,11 @@
 
 #include "lib/clock.h"
 #include "lib/db.h"
+#include "lib/job_run.h"
 #include "lib/log.h"
 #include "lib/secret.h"
 #include "lib/submit.h"
+#include "report/asked.h"
 #include "report/clean.h"
 #include "report/figures.h"
 #include "report/letter.h"
@@ -278,7 +280,8 @@ static bool clean_up(struct sender *s, struct err *err)
     if (s->cleaned_us != 0 && clock_elapsed_us() - s->cleaned_us < 3600 * CLOCK_SECOND)
         return true;
     s->cleaned_us = clock_elapsed_us();
-    return clean_mails(s->db, s->options->conf->mail_keep, err);
+    return job_run_tell_over(s->db, s->options->conf, JOB_RUN_SEND, NULL, err) &&
+           clean_mails(s->db, s->options->conf->mail_keep, err);
 }
 
 /* Of the first sender; figures that cannot be written stop nothing. */
@@ -305,6 +308,9 @@ static bool write_letters(struct sender *s, struct err *err)
             return false;
     for (any = true; any && !*s->options->stop;)
         if (!notice_next(&compose, &any, err))
+            return false;
+    for (any = true; any && !*s->options->stop;)
+        if (!asked_next(&compose, &any, err))
             return false;
     return true;
 }

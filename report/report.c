@@ -16,6 +16,7 @@
 
 #include "lib/clock.h"
 #include "lib/daemon.h"
+#include "lib/job_run.h"
 #include "lib/log.h"
 #include "lib/schema.h"
 #include "report/compose.h"
@@ -69,6 +70,7 @@ static bool run_spam(struct program *p, struct err *err)
     run.took_us = clock_elapsed_us() - begun;
     if (!figures_reports(compose.conf, &run, &trouble))
         log_write(LOG_MAIL_TROUBLE, "%s", trouble.text);
+    job_run_tell(&p->conf.value, JOB_RUN_REPORT, fine ? NULL : err);
     return fine;
 }
 
@@ -117,6 +119,8 @@ static bool run_send(struct program *p, struct err *err)
         &tally, err);
     printf("%" PRId64 " sent, %" PRId64 " to be tried again, %" PRId64 " given up\n", tally.sent,
            tally.late, tally.dead);
+    if (!p->follow) /* a service tells each hour */
+        job_run_tell(&p->conf.value, JOB_RUN_SEND, fine ? NULL : err);
     return fine;
 }
 

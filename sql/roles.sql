@@ -150,6 +150,14 @@ grant update on report_setting to rollcall_report;
 grant select, insert, update, delete on report_run, outbox, token, user_password, mail_request to rollcall_report;
 grant execute on function outbox_take(integer, bigint) to rollcall_report;
 grant select on report_run to rollcall_panel, rollcall_admin;
+grant select, update, delete on report_request to rollcall_report;
+grant select, insert on report_request to rollcall_panel;
+grant execute on function panel_report(), panel_outbox_act(bigint[], text, text) to rollcall_panel;
+
+-- jobs tell how they ended
+grant execute on function job_tell(text, text, boolean, text, interval) to rollcall_observe, rollcall_sync, rollcall_report,
+  rollcall_admin;
+grant select on job_run to rollcall_panel, rollcall_admin;
 grant select (id, kind, customer_id, report_id, urgent, envelope_from, envelope_to, message_id, sealed, state, tries,
   next_at, made_at, done_at, trouble) on outbox to rollcall_admin;
 grant select on panel_outbox to rollcall_panel;

@@ -14,6 +14,7 @@
 #include "lib/conf.h"
 #include "lib/daemon.h"
 #include "lib/directory.h"
+#include "lib/job_run.h"
 #include "lib/ldap_source.h"
 #include "lib/log.h"
 #include "lib/schema.h"
@@ -356,8 +357,12 @@ int main(int argc, char **argv)
     s.run.conf = &s.conf.value;
     /* a dry run that tells nobody would be none */
     s.run.records = s.run.records || s.run.look || s.run.dry_run;
-    int code =
-        (s.requests ? serve_requests(&s, &err) : sync_all(&s, &err)) ? s.code : complain(&err);
+    bool by_itself = !s.requests && s.named_count == 0 && !s.run.look && !s.run.dry_run;
+    bool fine = s.requests ? serve_requests(&s, &err) : sync_all(&s, &err);
+    int code = fine ? s.code : complain(&err);
+    /* that a directory fails is told of that directory */
+    if (by_itself)
+        job_run_tell(&s.conf.value, JOB_RUN_LDAPSYNC, fine ? NULL : &err);
     forget_sources(&s);
     conf_free(&s.conf);
     return code;

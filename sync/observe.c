@@ -15,6 +15,7 @@
 #include "lib/clock.h"
 #include "lib/conf.h"
 #include "lib/daemon.h"
+#include "lib/job_run.h"
 #include "lib/log.h"
 #include "lib/secret.h"
 #include "sync/collect.h"
@@ -67,7 +68,7 @@ static void tell_collected(const struct collect_report *r)
               r->figures.inside, r->figures.unproven, r->figures.waiting, read_to);
 }
 
-static bool run_collect(struct observe *o, struct err *err)
+static bool collect(struct observe *o, struct err *err)
 {
     struct collect_options options = {.conf = &o->conf.value,
                                       .gateway = daemon_gateway_name(&o->conf.value),
@@ -90,6 +91,15 @@ static bool run_collect(struct observe *o, struct err *err)
         return false;
     tell_collected(&report);
     return report.trouble[0] == '\0' || err_set(err, ERR_OTHER, "%s", report.trouble);
+}
+
+static bool run_collect(struct observe *o, struct err *err)
+{
+    bool fine = collect(o, err);
+
+    if (!o->print && !o->history)
+        job_run_tell(&o->conf.value, JOB_RUN_COLLECT, fine ? NULL : err);
+    return fine;
 }
 
 /* ---- create, status, flush ---- */
@@ -118,7 +128,7 @@ static bool create_options(struct observe *o, struct create_options *options, st
     return true;
 }
 
-static bool run_create(struct observe *o, struct err *err)
+static bool create(struct observe *o, struct err *err)
 {
     struct create_options options;
     struct create_report report;
@@ -132,6 +142,15 @@ static bool run_create(struct observe *o, struct err *err)
     if (report.waiting && (report.late || options.day != INT32_MIN || options.dry_run))
         return err_set(err, ERR_TEMPORARY, "waiting for %s", report.behind);
     return true;
+}
+
+static bool run_create(struct observe *o, struct err *err)
+{
+    bool fine = create(o, err);
+
+    if (o->explain == NULL && !o->dry_run && o->domain == NULL)
+        job_run_tell(&o->conf.value, JOB_RUN_CREATE, fine ? NULL : err);
+    return fine;
 }
 
 static bool run_status(struct observe *o, struct err *err)

@@ -155,6 +155,14 @@ class Browser:
         except Late:
             raise AssertionError(f"{words!r} does not appear at {self.url}:\n{self.text()}") from None
 
+    def in_frame(self, selector, fn):
+        """Does something within that frame."""
+        self.call("POST", "/frame", {"id": {KEY: self.css(selector)}})
+        try:
+            return fn()
+        finally:
+            self.call("POST", "/frame", {"id": None})
+
     def run(self, script, *arguments):
         return self.call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 

@@ -121,6 +121,30 @@ def operators_story(b, rc, panel, name):
     check(b)
     b.press("Undo it")
     assert "undone" in b.text()
+    # reports: what is typed is looked at before it is saved, in a frame that runs nothing
+    go(b, panel, f"/reports/domain/{number}")
+    b.type("brand_name", "Post of " + name)
+    b.click("button[formaction='/reports/look']")
+    b.in_frame("iframe[name=look]", lambda: b.waits_for("Post of " + name))
+    assert b.url.endswith(f"/reports/domain/{number}")
+    b.click("label.tick:has(input[name=days][value=fri])")
+    b.press("Save")
+    assert "Saved" in b.text() and rc.psql(f"select days from report_setting where domain_id = {number}") == str(1 << 4)
+    check(b)
+    # a directory: the form is refused, and has what was typed
+    go(b, panel, f"/ldap/add?domain={number}&preset=openldap")
+    b.type("server", "ldaps://ldap.example.test")
+    b.press("Save")
+    assert b.has("#base[aria-invalid=true]") and b.value("server") == "ldaps://ldap.example.test"
+    check(b)
+    b.type("base", "dc=example,dc=test")
+    b.press("Save and test")
+    assert "Waiting for its turn" in b.text()
+    check(b)
+    go(b, panel, "/ldap")
+    b.press(domain)
+    assert "See how far it is" in b.text()
+    check(b)
     # the relay check, after its preflight
     go(b, panel, f"/domains/{number}/relay-check")
     b.click("input[value=either]")
@@ -130,7 +154,7 @@ def operators_story(b, rc, panel, name):
     b.press("Set it")
     assert rc.psql(f"select relay_check from domain where id = {number}") == "either"
     for path in ("/gateways", "/accounts", "/audit", "/me", "/explain", f"/domains/{number}/settings", "/senders",
-                 "/quarantine", "/me/second", "/nothing"):
+                 "/quarantine", "/me/second", "/nothing", "/reports", "/ldap"):
         go(b, panel, path)
     go(b, panel, "/")
     b.press("Sign out")
@@ -164,6 +188,13 @@ def users_story(b, rc, panel):
     assert "news@friends.example" in b.text("tbody")
     check(b)
     b.press("Remove")
+    go(b, panel, "/reports/mine")
+    b.click("label.tick:has(input[name=hours][value='6'])")
+    b.press("Save")
+    assert "Saved" in b.text() and rc.psql(f"select hours from report_setting where user_id = {user}") == str(1 << 6)
+    check(b)
+    b.click("label.tick:has(input[name=hours][value='6'])")
+    b.press("Save")
     go(b, panel, "/password")
 
 

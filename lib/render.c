@@ -1,9 +1,9 @@
 /* render - see render.h; here: what both forms share, and the text */
-#include "report/render_parts.h"
+#include "render_parts.h"
 
 #include <string.h>
 
-#include "lib/display.h"
+#include "display.h"
 
 enum { SHOWN_MOST = 300 }; /* bytes of a stranger's text */
 

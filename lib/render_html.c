@@ -7,8 +7,8 @@
  */
 #include <string.h>
 
-#include "lib/mail.h"
-#include "report/render_parts.h"
+#include "mail.h"
+#include "render_parts.h"
 
 #define FONT "font-family:-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
 #define GREY "color:#5c6570"

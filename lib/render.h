@@ -1,6 +1,7 @@
 /*
  * render - a spam report as text and HTML (pure)
  *
+ * For whoever sends reports, and whoever shows what they will look like.
  * Templates: a user's own report, with or without what the block lists caught (whoever gives the
  * entries decides), and the accumulative one of a domain, which has no links to single messages.
  */
@@ -11,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/secret.h"
-#include "lib/str.h"
-#include "lib/text.h"
+#include "secret.h"
+#include "str.h"
+#include "text.h"
 
 struct render_entry {
     int64_t recipient; /* quarantine_recipient.id */

@@ -5,8 +5,8 @@
 #ifndef ROLLCALL_RENDER_PARTS_H
 #define ROLLCALL_RENDER_PARTS_H
 
-#include "lib/link.h"
-#include "report/render.h"
+#include "link.h"
+#include "render.h"
 
 /* What may be done to a message, in the order in which it is offered. */
 enum { RENDER_LINKS = 4 };
