@@ -5,21 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "password_weak.h"
 #include "secret.h"
 
 static const char method[] = "$y$";
 /* Of no password: what is checked when there is none. */
 static const char nobody[] =
     "$y$j9T$Ws8tzPDBY9oD4VYtiWX6f1$N0NDeZr9XkrrWeLJPLC3LXJJzYvRKQUEXBM.z6IqXY4";
-
-/* What is tried first, in lower case; longer than PASSWORD_LEAST - 1 only. */
-static const char *const common[] = {
-    "0123456789",  "1111111111",   "123123123123", "1234567890", "12345678910", "123456789a",
-    "1q2w3e4r5t",  "1q2w3e4r5t6y", "9876543210",   "aaaaaaaaaa", "abcdefghij",  "administrator",
-    "changeme123", "iloveyou123",  "letmein123",   "password12", "password123", "password1234",
-    "passwort123", "qwerty1234",   "qwerty12345",  "qwertyuiop", "qwertzuiop",  "rollcall123",
-    "welcome123",  "welcome1234",  "willkommen",   "asdfghjkl;", "asdfghjklö",  "p@ssw0rd123",
-};
 
 bool password_hash(struct span password, char hash[PASSWORD_HASH_ROOM], struct err *err)
 {
@@ -94,14 +86,6 @@ static size_t characters(struct span text)
     return count;
 }
 
-static bool is_common(const char *lower)
-{
-    for (size_t i = 0; i < sizeof common / sizeof common[0]; i++)
-        if (strcmp(lower, common[i]) == 0)
-            return true;
-    return false;
-}
-
 bool password_check_rules(struct span password, const char *login, struct err *err)
 {
     if (password.len > PASSWORD_MOST)
@@ -110,11 +94,9 @@ bool password_check_rules(struct span password, const char *login, struct err *e
         return err_set(err, ERR_DATA, "the password holds what is no text");
     if (characters(password) < PASSWORD_LEAST)
         return err_set(err, ERR_DATA, "a password has at least %d characters", PASSWORD_LEAST);
-    STR_AUTO lower = mem_span(password);
-    for (char *c = lower; *c != '\0'; c++)
-        *c = str_lower(*c);
-    bool known = is_common(lower) || (login[0] != '\0' && strcasecmp(lower, login) == 0);
-    secret_forget(lower, password.len);
+    STR_AUTO text = mem_span(password);
+    bool known = password_weak(text, login);
+    secret_forget(text, password.len);
     return !known || err_set(err, ERR_DATA, "that password is among the first that are tried");
 }
 

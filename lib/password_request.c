@@ -70,10 +70,21 @@ static enum password_outcome store(struct db *db, const char *sql, const char *k
     return *user != 0 ? PASSWORD_DONE : PASSWORD_BAD_TOKEN;
 }
 
+/* What the user signs in with, so that it is no password; "" for one who cannot any more. */
+static bool find_login(struct db *db, int64_t user, struct db_result **found, struct err *err)
+{
+    char number[24];
+
+    snprintf(number, sizeof number, "%" PRId64, user);
+    return db_query(db, found, "select coalesce(address, '') from link_user($1::bigint)",
+                    DB_VALUES(number), err);
+}
+
 enum password_outcome password_set(struct db *db, struct span token, struct span password,
                                    int64_t *user, struct err *err)
 {
     char hash[TOKEN_HASH_TEXT + 1];
+    DB_RESULT_AUTO login = NULL;
 
     switch (token_look(db, TOKEN_PASSWORD, token, user, err)) {
     case TOKEN_UNSURE:
@@ -83,7 +94,9 @@ enum password_outcome password_set(struct db *db, struct span token, struct span
     case TOKEN_GOOD:
         break;
     }
-    if (!password_check_rules(password, "", err))
+    if (!find_login(db, *user, &login, err))
+        return PASSWORD_FAILED;
+    if (!password_check_rules(password, db_text(login, 0, 0), err))
         return PASSWORD_REFUSED;
     if (!token_hash(token, hash))
         return PASSWORD_BAD_TOKEN;

@@ -30,6 +30,11 @@ def addr():
         yield b"\1" + text
 
 
+def password():
+    for text in first_fields("password.txt"):
+        yield text + b"\0alice.smith@clinic.example"
+
+
 def request():
     texts = re.split(rb"^#.*\n", (DATA / "policy/requests.txt").read_bytes(), flags=re.M)
     real = [text for text in texts if text.strip()]
@@ -72,7 +77,7 @@ def ldap_entry():
                    + unescape(attributes).replace(b";", b"\n"))
 
 
-MAKERS = {"ldap_entry": ldap_entry, "lmtp": lmtp, "mime": mime, "addr": addr, "request": request, "list": lists}
+MAKERS = {"password": password, "ldap_entry": ldap_entry, "lmtp": lmtp, "mime": mime, "addr": addr, "request": request, "list": lists}
 
 
 def main(name, directory):

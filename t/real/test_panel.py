@@ -419,6 +419,9 @@ def test_users():
             assert c.get(f"/confirm?t={bad}").status == 410
         c.get(f"/set-password?t={tokens['password']}")
         assert c.post("/set-password", t=tokens["password"], new_password="short", new_password_again="short").status == 422
+        for weak in ("Sommer 2024!", "Alice.2024!", "1qaz2wsx3edc"):
+            page = c.post("/set-password", t=tokens["password"], new_password=weak, new_password_again=weak)
+            assert page.status == 422 and "first that are tried" in page.text, weak
         page = c.post("/set-password", t=tokens["password"], new_password=PASSWORD, new_password_again=PASSWORD)
         assert "Your password is set" in page.text, page.text
         assert c.post("/set-password", t=tokens["password"], new_password=PASSWORD, new_password_again=PASSWORD).status == 410

@@ -6,6 +6,8 @@
 #include "lib/password.h"
 
 #include "lib/clock.h"
+#include "lib/password_common.h"
+#include "lib/password_weak.h"
 #include "lib/secret.h"
 #include "tap.h"
 
@@ -78,11 +80,53 @@ static void check_rules(void)
        "a generated one is taken");
 }
 
+/* password <tab> yes or no */
+static void check_weak(int line, char **field, int fields)
+{
+    if (fields != 2) {
+        ok(false, "line %d has %d fields", line, fields);
+        return;
+    }
+    is_text(password_weak(field[0], "alice.smith@clinic.example") ? "yes" : "no", field[1],
+            "line %d: %s", line, field[0]);
+}
+
+/* Every word of the list is refused dressed up, those with digits of their own as they stand; none
+ * is there twice. */
+static void check_list(void)
+{
+    size_t words = 0, wrong = 0, twice = 0;
+    char text[400], between[200];
+
+    for (size_t i = 0; i < password_common_count; i++) {
+        struct span rest = span_trim(span_text(password_common[i])), word;
+        while (span_next(&rest, ' ', &word)) {
+            int len = (int)word.len;
+            words++;
+            bool digits = memchr("0123456789", word.at[len - 1], 10) != NULL ||
+                          memchr("0123456789", word.at[0], 10) != NULL;
+            snprintf(text, sizeof text, "%.*s%s", len, word.at, digits ? "" : "2024!");
+            snprintf(between, sizeof between, " %.*s ", len, word.at);
+            if (!password_weak(text, "")) {
+                printf("# '%s' is taken\n", text);
+                wrong += 1;
+            }
+            for (size_t k = i + 1; k < password_common_count; k++)
+                twice += strstr(password_common[k], between) != NULL;
+        }
+    }
+    ok(words > 2000, "%zu words are listed", words);
+    ok(wrong == 0, "each is refused with a year and a sign behind it");
+    ok(twice == 0, "none is listed twice");
+}
+
 int main(void)
 {
     secret_init();
     check_hash();
     check_time();
     check_rules();
+    check_list();
+    tap_rows(TEST_DATA "/password.txt", check_weak);
     return tap_done();
 }
