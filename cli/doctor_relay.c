@@ -85,6 +85,22 @@ static void check_poll(struct doctor *d)
         doctor_ok(d, "address_verify_poll_count %.*s", SPAN_ARGS(count));
 }
 
+/* verify(8) keeps a yes until it expires, whatever later probes say. */
+static void check_positive(struct doctor *d)
+{
+    static const int64_t most = 7 * 86400 * CLOCK_SECOND;
+    struct span life = doctor_main_cf(d, "address_verify_positive_expire_time");
+    int64_t life_us = 0;
+
+    if (!conf_parse_time(life, &life_us) || life_us > most)
+        doctor_warn(d, "main.cf: address_verify_positive_expire_time = 1d",
+                    "address_verify_positive_expire_time %.*s: so long is mail accepted, and "
+                    "bounced, for an address that the customer has deleted",
+                    SPAN_ARGS(life));
+    else
+        doctor_ok(d, "address_verify_positive_expire_time %.*s", SPAN_ARGS(life));
+}
+
 void check_verification(struct doctor *d)
 {
     if (!d->postfix) {
@@ -99,6 +115,7 @@ void check_verification(struct doctor *d)
     check_reject_reason(d);
     check_verify_cache(d);
     check_poll(d);
+    check_positive(d);
 }
 
 /* ---- relay_domains and the served domains ---- */

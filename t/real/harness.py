@@ -769,6 +769,8 @@ smtpd_recipient_restrictions = reject_unauth_destination,
     check_policy_service {{ unix:{socket}, timeout=10s, default_action=DEFER }}
 unverified_recipient_reject_code = 550
 address_verify_poll_delay = 1s
+address_verify_positive_refresh_time = 12h
+address_verify_positive_expire_time = 1d
 """ + main, **more)
 
     @classmethod

@@ -624,6 +624,8 @@ def spoil_one_by_one(rc, postfix):
             setting("unverified_recipient_reject_reason", None), code=0)
     spoiled("verification", "warning", "address_verify_map =", setting("address_verify_map", ""), code=0)
     spoiled("verification", "warning", "address_verify_poll_delay = 1s", setting("address_verify_poll_delay", "3s"), code=0)
+    spoiled("verification", "warning", "address_verify_positive_expire_time = 1d",
+            setting("address_verify_positive_expire_time", "31d"), code=0)
     spoiled("verification", "warning", "address_verify_poll_count = 3", setting("address_verify_poll_count", "1"), code=0)
     spoiled("relay_domains", "bad", "refused: panel.test", setting("relay_domains", "other.test"))
     spoiled("relay_domains", "warning", "accepted: other.test", setting("relay_domains", "panel.test other.test"), code=0)

@@ -295,6 +295,24 @@ static void check_gzip(void)
     ok(some > 1000 && some == again, "damaged: %d lines, no more of them in the next run", some);
 }
 
+/* Another log that begins like one that was read, and is longer: it is read from its beginning. */
+static void check_begins_alike(bool compressed)
+{
+    int missing = 0;
+
+    begin(compressed ? "begins alike, compressed" : "begins alike");
+    write_lines(100);
+    run();
+    shell("head -n 30 %s >%s/other && mv %s/other %s", log_path, dir, dir, log_path);
+    write_lines(100);
+    if (compressed)
+        shell("mv %s %s.1 && gzip %s.1", log_path, log_path, log_path);
+    run();
+    for (int i = 100; i < 200; i++)
+        missing += seen[i] != 1;
+    is_int(missing, 0, "what another log has is read");
+}
+
 static void check_history(void)
 {
     begin("the first run reads what is current");
@@ -403,6 +421,8 @@ int main(void)
     check_several();
     check_truncated();
     check_gzip();
+    check_begins_alike(false);
+    check_begins_alike(true);
     check_history();
     check_names();
     check_odd();
