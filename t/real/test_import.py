@@ -362,6 +362,22 @@ def test_undo_is_the_inverse():
             assert export(rc) == pictures.pop()
 
 
+def test_names_that_a_list_does_not_say():
+    """Without a column of names, and with an empty cell in one, names stay, whatever else the list changes."""
+    with sample() as rc:
+        names = lambda: {row["address"]: row["name"] for row in rc.json("user", "list", "--domain", "example.com")}
+        add(rc, "address,name,aliases\nann@example.com,Ann A.,a@example.com\nbob@example.com,Bob B.,b@example.com\n")
+        for mode in ("--add", "--replace"):
+            add(rc, "ann@example.com\nbob@example.com\nnew@example.com\n", mode, "--force", check=0)
+            assert names() == {"ann@example.com": "Ann A.", "bob@example.com": "Bob B.", "new@example.com": ""}, (mode, names())
+            told = add(rc, "address,name\nann@example.com,\nbob@example.com,Robert\nnew@example.com,\n", mode, "--force", check=0)
+            assert names() == {"ann@example.com": "Ann A.", "bob@example.com": "Robert", "new@example.com": ""}, (mode, names())
+            assert told["changed"] == 1, told
+            add(rc, "address,name\nbob@example.com,Bob B.\n", check=0)
+        aliases = rc.psql("select local_part from recipient where kind = 'alias' and state <> 'removed'")
+        assert aliases == "", "aliases go with --replace"
+
+
 def test_change():
     with sample() as rc:
         add(rc, "address,name,aliases\nbob@example.com,Bob,b@example.com\nann@example.com,Ann,\n", "--note", "first")
