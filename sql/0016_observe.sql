@@ -1,4 +1,4 @@
--- 0013_observe: what a gateway's collecting costs
+-- 0016_observe: what a gateway's collecting costs
 --
 -- Rows of today are changed every few minutes; with room in their page that spares both indexes.
 
