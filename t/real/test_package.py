@@ -5,6 +5,7 @@ Catches a program, page, unit or job that is in no package or in the wrong one, 
 that are too wide, a setting of the administrator's that an upgrade overwrites, and what a purge leaves behind. The
 clean root (--full) is made by debootstrap, from Debian's mirror.
 """
+import json
 import os
 import pathlib
 import re
@@ -26,9 +27,9 @@ class Build(Scratch):
     """The packages, built without optimisation: that is quicker, and other tests have measured the rest."""
     name = "package"
 
-    def __init__(self):
+    def __init__(self, called="rollcall"):
         super().__init__()
-        self.tree = self.dir / "rollcall"
+        self.tree = self.dir / called
         shutil.copytree(TREE, self.tree, ignore=shutil.ignore_patterns("build*", ".git", "__pycache__"), symlinks=True)
         self.build("noopt")
 
@@ -79,6 +80,36 @@ def test_contents():
     conffiles = run("dpkg-deb", "-I", built().deb("rollcall-common"), "conffiles").stdout.split()
     assert conffiles == ["/etc/rollcall/rollcall.conf"], conffiles
     print(f"    {len(programs)} programs, {len(everything)} files in {len(PACKAGES)} packages")
+
+
+def test_bills_of_materials():
+    """Each package says what its programs link, in the version that is installed, and dpkg-shlibdeps found the same."""
+    for package in PACKAGES:
+        path = f"./usr/share/doc/{package}/{package}.spdx.json"
+        packed = run("dpkg-deb", "--contents", built().deb(package)).stdout
+        path += ".gz" if f"{path}.gz" in packed else ""
+        pipe = f"dpkg-deb --fsys-tarfile {built().deb(package)} | tar -xO {path}" + (" | gzip -dc" if path.endswith(".gz") else "")
+        bill = json.loads(run("bash", "-o", "pipefail", "-c", pipe).stdout)
+        libraries = {p["name"]: p for p in bill["packages"] if p["name"] != package}
+        depends = run("dpkg-deb", "-f", built().deb(package), "Depends").stdout
+        for name, library in libraries.items():
+            debian = re.match(r"pkg:deb/debian/([^@]+)@", library["externalRefs"][0]["referenceLocator"])[1]
+            assert re.search(rf"\b{re.escape(debian)}\b", depends), f"{package}: {name} is {debian}'s, not in: {depends}"
+            installed = run("dpkg-query", "-W", "-f", "${Version}", debian).stdout
+            assert library["versionInfo"] == installed and library["licenseDeclared"] != "NOASSERTION", library
+        assert bill["creationInfo"]["created"].startswith("20") and len(libraries) > 3
+        print(f"    {package}: {len(libraries)} libraries")
+
+
+def test_the_same_bytes():
+    """Built again, elsewhere, at another time: nothing of either is in the packages."""
+    if not FULL:
+        return
+    with Build("a-directory-of-another-name") as again:
+        for package in PACKAGES:
+            one, other = (build.deb(package).read_bytes() for build in (built(), again))
+            assert one == other, f"{package}: {len(one)} and {len(other)} bytes differ: try diffoscope"
+    print(f"    {len(PACKAGES)} packages, the same bytes from two directories")
 
 
 def test_what_it_needs_is_what_is_installed():
