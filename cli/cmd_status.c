@@ -1,9 +1,14 @@
 /* cmd_status - the gateways and how far they are, what waits for a decision, what is wrong */
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "lib/clock.h"
 #include "lib/str.h"
 
@@ -344,14 +349,12 @@ static bool forget(struct cli *cli, const char *name, struct err *err)
     return true;
 }
 
-bool cmd_status(struct cli *cli, struct err *err)
+/* One look; the exit code says whether there is something to look at. */
+static bool show(struct cli *cli, struct err *err)
 {
     static const char *const people[] = {"attention", NULL}, *const json[] = {"text", NULL};
-    const char *name = cli_value(cli, "forget");
     BUF_AUTO todo = {0};
 
-    if (name != NULL)
-        return forget(cli, name, err);
     buf_text(&todo, "");
     if (!cli_read(cli, err) ||
         !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
@@ -369,4 +372,66 @@ bool cmd_status(struct cli *cli, struct err *err)
     }
     cli->exit_code = todo.len > 0 ? ERR_OTHER : 0;
     return true;
+}
+
+enum { WATCH_EVERY = 2000 /* ms */ };
+
+/* As many rows as there are, in memory, so that a terminal changes at once. */
+static bool show_into(struct cli *cli, struct buf *text, struct err *err)
+{
+    struct out *before = cli->out;
+    char *at = NULL;
+    size_t len = 0;
+    FILE *memory = open_memstream(&at, &len);
+
+    if (memory == NULL)
+        return err_set(err, ERR_OTHER, "out of memory");
+    cli->out = out_open(memory, false);
+    bool fine = show(cli, err);
+    out_close(&cli->out);
+    fclose(memory);
+    cli->out = before;
+    buf_append(text, at, len);
+    free(at);
+    return fine;
+}
+
+/* Again and again until somebody ends it; a database that is away is told, and tried again. */
+static bool watch_status(struct cli *cli, struct err *err)
+{
+    bool terminal = isatty(STDOUT_FILENO) == 1;
+    struct pollfd ended = {.fd = interrupt_watch(), .events = POLLIN};
+
+    while (!interrupt_seen()) {
+        char now[32], line[sizeof err->text + 64];
+        BUF_AUTO text = {0};
+        buf_text(&text, "");
+        clock_rfc3339(now, sizeof now, clock_wall_us());
+        if (!show_into(cli, &text, err)) {
+            cli->exit_code = (int)err->class;
+            text.len = 0;
+            str_printable(line, sizeof line, err->text, strlen(err->text));
+            buf_printf(&text, "%s; tried again\n", line);
+            db_close(&cli->db);
+        }
+        printf("%s%s\n%.*s%s", terminal ? "\033[H\033[2J" : "", now, (int)text.len, text.at,
+               terminal ? "" : "\n");
+        if (fflush(stdout) != 0)
+            return err_set(err, ERR_OTHER, "standard output: %s", strerror(errno));
+        poll(&ended, 1, WATCH_EVERY);
+    }
+    interrupt_end();
+    return true;
+}
+
+bool cmd_status(struct cli *cli, struct err *err)
+{
+    const char *name = cli_value(cli, "forget");
+    bool watch = cli_flag(cli, "watch");
+
+    if (watch && (cli->json || name != NULL))
+        return err_set(err, ERR_USAGE, "--watch is for people: without --json and --forget");
+    if (name != NULL)
+        return forget(cli, name, err);
+    return watch ? watch_status(cli, err) : show(cli, err);
 }

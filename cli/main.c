@@ -169,6 +169,7 @@ static const struct cli_option report_preview_options[] = {
 static const struct cli_option report_resend_options[] = {
     {"since", "TIME", false, "everything that is held since then, like 12h or 3d"}, OPTIONS_END};
 static const struct cli_option status_options[] = {
+    {"watch", NULL, false, "look again every 2 seconds, until it is ended"},
     {"forget", "GATEWAY", false, "take a gateway that is gone for good off the list"}, OPTIONS_END};
 static const struct cli_option config_options[] = {
     {"n", NULL, false, "only what is set"},

@@ -52,7 +52,7 @@ _rollcall_options() {
         explain) echo "--sender" ;;
         "report preview") echo "--directory" ;;
         "report resend") echo "--since" ;;
-        "status") echo "--forget" ;;
+        "status") echo "--watch --forget" ;;
         "config") echo "-n -d -h --source --template" ;;
     esac
 }

@@ -2,10 +2,13 @@
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
 import time
 
-from harness import BUILD, Postfix, Rollcall, free_port, main, own, run, shared_postgresql
+from harness import (BUILD, SANITIZER_WORDS, Postfix, PostgreSQL, Rollcall, eventually, free_port, main, own, run,
+                     shared_postgresql)
 
 
 def refused(rc, code, *args, has=(), input=None):
@@ -457,6 +460,31 @@ def test_status():
             refused(rc, 65, "status", "--forget", "other", has="other")
             assert rc.json("status", "--forget", "old") == {"forgotten": "old"}
             assert rc.run("status").returncode == 0
+
+
+def test_status_watched():
+    """It looks again, tells a database that is away and that it is back, and ends with what it saw last."""
+    with PostgreSQL() as pg, sample(Rollcall(pg)) as rc, rc.policyd():
+        rc.followed()
+        log = rc.dir / "watched.log"
+        with open(log, "w") as out:
+            watched = subprocess.Popen([BUILD / "bin/rollcall", "-c", rc.conf, "status", "--watch"], stdout=out, stderr=out,
+                                       env=rc.environment(), cwd="/")
+        try:
+            eventually(lambda: log.read_text().count("roll_version") >= 2, 20, "a second look")
+            pg.stop()
+            eventually(lambda: "tried again" in log.read_text(), 20, "the database missed")
+            pg.start()
+            looks = log.read_text().count("roll_version")
+            eventually(lambda: log.read_text().count("roll_version") > looks, 20, "the database again")
+            rc.psql("insert into gateway (name, version, seen_at) values ('old', 1, now() - interval '1 day')")
+            eventually(lambda: "rollcall status --forget old" in log.read_text(), 20, "what needs attention")
+        finally:
+            watched.send_signal(signal.SIGINT)
+            code = watched.wait(20)
+        assert code == 1, (code, log.read_text()[-2000:])
+        assert not any(word in log.read_text() for word in SANITIZER_WORDS)
+        refused(rc, 64, "status", "--watch", "--json", has="--watch")
 
 
 # ------------------------------------------------------------------ history
