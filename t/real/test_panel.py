@@ -347,7 +347,9 @@ def test_hostile_requests():
         assert c.get("/").status == 200, "it goes on"
         # over https the cookie is bound to the name
     with Rollcall() as rc, Panel(rc, panel_url="https://panel.example.com") as panel:
-        cookie = panel.client().get("/sign-in").headers["Set-Cookie"]
+        headers = panel.client().get("/sign-in").headers
+        cookie = headers["Set-Cookie"]
+        assert "max-age=" in headers["Strict-Transport-Security"] and "Server" not in headers
         assert cookie.startswith("__Host-rollcall=") and all(w in cookie for w in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/"))
 
 
