@@ -27,10 +27,11 @@ class Build(Scratch):
     """The packages, built without optimisation: that is quicker, and other tests have measured the rest."""
     name = "package"
 
-    def __init__(self, called="rollcall"):
+    def __init__(self, called="rollcall", source=TREE):
         super().__init__()
-        self.tree = self.dir / called
-        shutil.copytree(TREE, self.tree, ignore=shutil.ignore_patterns("build*", ".git", "__pycache__"), symlinks=True)
+        self.tree, self.source = self.dir / called, self.dir / "source"
+        for to in (self.source, self.tree):
+            shutil.copytree(source, to, ignore=shutil.ignore_patterns("build*", ".git", "__pycache__"), symlinks=True)
         self.build("noopt")
 
     def build(self, options):
@@ -74,7 +75,7 @@ def test_contents():
     for path, modes in everything.items():
         assert modes[8] != "w" and modes[5] != "w" and "s" not in modes, f"{path}: {modes}"
     for command in wanted:  # the guard needs a unit that does the work
-        name = "-".join(re.findall(r"[a-z-]+", command.split(">")[0].rpartition("/")[2]))
+        name = "-".join(re.findall(r"[a-z]+", command.split(">")[0].rpartition("/")[2]))
         units = [TREE / f"etc/systemd/{name}.{kind}" for kind in ("timer", "service")]
         assert any(unit.exists() and "[Install]" in unit.read_text() for unit in units), f"{command}: no unit {name}"
     conffiles = run("dpkg-deb", "-I", built().deb("rollcall-common"), "conffiles").stdout.split()
@@ -105,7 +106,7 @@ def test_the_same_bytes():
     """Built again, elsewhere, at another time: nothing of either is in the packages."""
     if not FULL:
         return
-    with Build("a-directory-of-another-name") as again:
+    with Build("a-directory-of-another-name", built().source) as again:
         for package in PACKAGES:
             one, other = (build.deb(package).read_bytes() for build in (built(), again))
             assert one == other, f"{package}: {len(one)} and {len(other)} bytes differ: try diffoscope"
