@@ -178,8 +178,11 @@ bool roll_finish(struct roll_job **job, const struct roll_listener *listener,
     bool fine = (*job)->broken.class == ERR_NONE;
     if (!fine)
         *err = (*job)->broken;
-    fine = fine && roll_stage_flush(*job, err) && roll_job_prepare(*job, err) &&
-           roll_stage_judge(*job, err) && roll_job_run(*job, listener, outcome, err);
+    if (fine && (*job)->request->eager)
+        fine = roll_eager_finish(*job, outcome, err);
+    else
+        fine = fine && roll_stage_flush(*job, err) && roll_job_prepare(*job, err) &&
+               roll_stage_judge(*job, err) && roll_job_run(*job, listener, outcome, err);
     roll_abort(job);
     return fine;
 }

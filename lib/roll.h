@@ -11,9 +11,10 @@
  *
  * A source claims addresses and withdraws only its own claims; an address leaves the roll with its
  * last one. Files: roll.c (the job), roll_stage.c (the list on its way in), roll_first.c (a list
- * that meets an empty roll), roll_list.c (what a list wants, in SQL), roll_plan.c (difference and guard), roll_apply.c, roll_undo.c (undo,
- * approve, reject), roll_tell.c (problems and differences in words), roll_guard.c (pure), domain.c
- * (domains and customers).
+ * that meets an empty roll), roll_eager.c (the same while it comes), roll_list.c (what a list
+ * wants, in SQL), roll_plan.c (difference and guard), roll_apply.c, roll_undo.c (undo, approve,
+ * reject), roll_tell.c (problems and differences in words), roll_guard.c (pure), domain.c (domains
+ * and customers).
  */
 #ifndef ROLLCALL_ROLL_H
 #define ROLLCALL_ROLL_H
@@ -54,7 +55,8 @@ struct roll_entry {
     struct span name;             /* display name, UTF-8, may be empty: then a present name stays */
     bool disabled;                /* the source says: exists, but disabled */
     const bool *disabled_each;    /* the same of each address, where they differ; else NULL */
-    int64_t user; /* who it is known to be, whatever its addresses: number of a user; 0: by them */
+    int64_t user; /* who it is known to be, whatever its addresses: number of a user; 0: by them.
+                     Eager requests: its new user, whom the caller makes, with the name */
 };
 enum { ROLL_ADDRESSES_MAX = 1000, ROLL_NAME_MAX = 300 };
 
@@ -73,6 +75,10 @@ struct roll_request {
     bool dry_run;        /* plan and guard, change nothing */
     bool strict;         /* any problem: nothing is applied, roll_finish fails with ERR_DATA */
     bool force;          /* skip the guard; recorded in the changeset */
+    bool eager;          /* a first list, that may be given again: it is written while it comes, and
+                            the outcome may be ROLL_AGAIN; its users, numbered by roll_numbers(),
+                            are there before roll_finish, and roll_tidy_search() in the database is
+                            called meanwhile and after it; not with dry_run or strict */
     struct roll_guard guard;
 };
 
@@ -109,7 +115,13 @@ struct roll_listener {
         const struct roll_difference *difference); /* may be NULL; called by dry runs */
 };
 
-enum roll_state { ROLL_UNCHANGED, ROLL_APPLIED, ROLL_HELD, ROLL_DRY };
+enum roll_state {
+    ROLL_UNCHANGED,
+    ROLL_APPLIED,
+    ROLL_HELD,
+    ROLL_DRY,
+    ROLL_AGAIN, /* nothing was done: it was no first list; without `eager`, please */
+};
 
 struct roll_outcome {
     enum roll_state state;
@@ -134,11 +146,16 @@ bool roll_open(struct roll_job **job, struct db *db, const struct roll_request *
  */
 bool roll_scope(struct roll_job *job, const char *domain, struct err *err) MUST_CHECK;
 bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err *err) MUST_CHECK;
+/* Whether an eager list is staged in full, and was a first list so far. */
+bool roll_staged(struct roll_job *job, struct err *err) MUST_CHECK;
 /* Plans, guards and, unless held or dry, applies and commits. The job is over in every case, and
  * nulled. */
 bool roll_finish(struct roll_job **job, const struct roll_listener *listener,
                  struct roll_outcome *outcome, struct err *err) MUST_CHECK;
 void roll_abort(struct roll_job **job); /* rolls back; NULL allowed */
+
+/* Reserves numbers for so many new users, one behind the other. */
+bool roll_numbers(struct db *db, int32_t count, int64_t *first, struct err *err) MUST_CHECK;
 
 /* Whether local parts of that (normalised) domain are compared without case; true too for a domain
  * that is not ours. */

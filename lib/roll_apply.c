@@ -111,8 +111,8 @@ static const char *customer_of(const struct roll_plan *plan, char text[16])
     return text;
 }
 
-static bool make_changeset(struct roll_job *job, const struct roll_plan *plan, const char *state,
-                           char *id, size_t room, struct err *err)
+bool roll_apply_changeset(struct roll_job *job, const struct roll_plan *plan, const char *state,
+                          struct err *err)
 {
     const struct roll_request *request = job->request;
     DB_RESULT_AUTO made = NULL;
@@ -155,7 +155,7 @@ static bool make_changeset(struct roll_job *job, const struct roll_plan *plan, c
                     : db_query(job->db, &made, sql,
                                DB_VALUES(job->held, state, added, removed, changed), err);
     if (fine)
-        snprintf(id, room, "%s", db_text(made, 0, 0));
+        snprintf(job->changeset, sizeof job->changeset, "%s", db_text(made, 0, 0));
     return fine;
 }
 
@@ -269,10 +269,10 @@ static bool commit(struct roll_job *job, const char *changeset, struct roll_outc
 bool roll_apply(struct roll_job *job, const struct roll_plan *plan, struct roll_outcome *outcome,
                 struct err *err)
 {
-    char changeset[24];
+    const char *changeset = job->changeset;
 
-    if (!make_changeset(job, plan, "applied", changeset, sizeof changeset, err) ||
-        !apply_all(job, plan, changeset, err) || !supersede(job, changeset, err) ||
+    if (!roll_apply_changeset(job, plan, "applied", err) || !apply_all(job, plan, changeset, err) ||
+        !supersede(job, changeset, err) ||
         (job->undo != NULL && !roll_undo_done(job, changeset, err)) ||
         (job->held != NULL && !roll_held_done(job, err)))
         return false;
@@ -280,14 +280,31 @@ bool roll_apply(struct roll_job *job, const struct roll_plan *plan, struct roll_
     return commit(job, changeset, outcome, err);
 }
 
+bool roll_apply_eager(struct roll_job *job, const struct roll_plan *plan,
+                      struct roll_outcome *outcome, struct err *err)
+{
+    char customer[16], added[24];
+
+    snprintf(added, sizeof added, "%lld", (long long)plan->added);
+    if (!db_exec(
+            job->db,
+            "update changeset set customer_id = $2::int, added = $3::int where id = $1::bigint",
+            DB_VALUES(job->changeset, customer_of(plan, customer), added), NULL, err) ||
+        !apply_domains(job, plan, job->changeset, err) ||
+        !apply_loaded(job, plan, job->changeset, err) || !supersede(job, job->changeset, err))
+        return false;
+    outcome->state = ROLL_APPLIED;
+    return commit(job, job->changeset, outcome, err);
+}
+
 bool roll_apply_hold(struct roll_job *job, const struct roll_plan *plan,
                      struct roll_outcome *outcome, struct err *err)
 {
-    char changeset[24];
+    const char *changeset = job->changeset;
     BUF_AUTO scope = {0};
 
     roll_ids_text(job->scope.count > 0 ? &job->scope : &job->listed, &scope);
-    if (!make_changeset(job, plan, "held", changeset, sizeof changeset, err) ||
+    if (!roll_apply_changeset(job, plan, "held", err) ||
         !db_exec(job->db,
                  "insert into held_entry (changeset_id, entry, place, line, domain_id, local_part,"
                  "   kind, disabled, name, known)"

@@ -3,6 +3,7 @@
  *
  *     roll_stage.c  roll_list    the list as it was given, by COPY; which domains it names
  *     roll_first.c               a list that meets an empty roll: all of it comes
+ *     roll_eager.c               the same, written piece by piece while it is staged
  *     roll_list.c   roll_diff    what a list of users and groups wants
  *     roll_plan.c                the same for addresses named one by one, and what follows from
  * both roll_apply.c               roll_diff becomes the roll, with its history roll_undo.c
@@ -71,6 +72,11 @@ struct roll_job {
 
     bool first;                        /* the list meets an empty roll: roll_first.c */
     int64_t first_user, first_address; /* then: their numbers */
+
+    char changeset[24]; /* "" until it is made */
+    bool spoiled;       /* eager: it is no first list */
+    size_t looked_at;   /* eager: so many of `listed` had nobody else */
+    int64_t version;    /* eager: of the roll when it began */
 
     char source[16], source_id[16];
     char own[32];     /* this source as a claim reads: "manual", "ldap:3" */
@@ -145,12 +151,23 @@ bool roll_first_fits(struct roll_job *job, bool *fits, struct err *err) MUST_CHE
 bool roll_first_plan(struct roll_job *job, struct roll_plan *plan, struct err *err) MUST_CHECK;
 bool roll_first_write(struct roll_job *job, const char *changeset, struct err *err) MUST_CHECK;
 
+/* roll_eager.c: what is staged so far goes onto the roll; the rest, and the end. */
+bool roll_eager_write(struct roll_job *job, struct err *err) MUST_CHECK;
+bool roll_eager_finish(struct roll_job *job, struct roll_outcome *outcome,
+                       struct err *err) MUST_CHECK;
+
 /* roll_list.c: fills roll_diff from a list of users and groups. */
 bool roll_list_draft(struct roll_job *job, struct err *err) MUST_CHECK;
 
 /* roll_apply.c: changes the roll as one changeset and commits; fills the outcome. */
 bool roll_apply(struct roll_job *job, const struct roll_plan *plan, struct roll_outcome *outcome,
                 struct err *err) MUST_CHECK;
+/* Makes job->changeset. */
+bool roll_apply_changeset(struct roll_job *job, const struct roll_plan *plan, const char *state,
+                          struct err *err) MUST_CHECK;
+/* Completes job->changeset, whose addresses are written already, and commits. */
+bool roll_apply_eager(struct roll_job *job, const struct roll_plan *plan,
+                      struct roll_outcome *outcome, struct err *err) MUST_CHECK;
 /* The roll is as the list wants it: only what waits from older lists may be out of date. */
 bool roll_apply_nothing(struct roll_job *job, struct err *err) MUST_CHECK;
 /* Stores the list in a held changeset and commits. */

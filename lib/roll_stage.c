@@ -353,7 +353,9 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
         job->places++;
         put_row(job, entry, i, domain, ours ? -1 : PROBLEM_FOREIGN);
     }
-    return job->rows.len < ROWS_FULL || send_rows(job, err);
+    if (job->rows.len < ROWS_FULL)
+        return true;
+    return job->request->eager ? roll_eager_write(job, err) : send_rows(job, err);
 }
 
 /* ---- what is wrong with the list by itself ---- */
@@ -472,6 +474,10 @@ static bool still_so(const struct roll_domain *domain, const struct db_result *r
            db_bool(rows, target, 4);
 }
 
+#define LOCKED                                                                                     \
+    "select id, coalesce(alias_of, id), customer_id, case_sensitive, state = 'active' from domain" \
+    " where id = any ($1::int[]) order by id for update"
+
 bool roll_stage_lock(struct roll_job *job, struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
@@ -479,9 +485,7 @@ bool roll_stage_lock(struct roll_job *job, struct err *err)
 
     lock_needs(job);
     roll_ids_text(&job->locked, &ids);
-    if (!db_query(job->db, &rows,
-                  "select id, coalesce(alias_of, id), customer_id, case_sensitive,"
-                  " state = 'active' from domain where id = any ($1::int[]) order by id for update",
+    if (!db_query(job->db, &rows, job->request->eager ? LOCKED " nowait" : LOCKED,
                   DB_VALUES(ids.at), err))
         return false;
     for (size_t i = 0; i < job->domain_room; i++)

@@ -48,6 +48,7 @@ grant insert on domain_change to rollcall_sync;
 grant delete on held_entry, held_domain to rollcall_sync;
 grant usage on sequence users_id_seq, recipient_id_seq to rollcall_sync;
 grant select on change, recipient_source to rollcall_sync;
+grant execute on function roll_tidy_search() to rollcall_sync;
 grant insert on audit to rollcall_sync;
 
 -- on gateways: may only add what it saw, and move its own position

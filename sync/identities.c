@@ -66,11 +66,22 @@ int64_t identities_user(const struct identities *known, const uint8_t identity[E
     return 0;
 }
 
+static void put_identity(struct buf *rows, const uint8_t identity[ENTRY_IDENTITY])
+{
+    static const char digits[] = "0123456789abcdef";
+    char hex[2 * ENTRY_IDENTITY + 1];
+
+    for (size_t i = 0; i < ENTRY_IDENTITY; i++) {
+        hex[2 * i] = digits[identity[i] >> 4];
+        hex[2 * i + 1] = digits[identity[i] & 15];
+    }
+    hex[2 * ENTRY_IDENTITY] = '\t';
+    buf_append(rows, hex, sizeof hex);
+}
+
 static void put_row(struct buf *rows, const struct spool_entry *entry, bool except)
 {
-    for (size_t i = 0; i < ENTRY_IDENTITY; i++)
-        buf_printf(rows, "%02x", entry->identity[i]);
-    buf_text(rows, "\t");
+    put_identity(rows, entry->identity);
     db_copy_escape(rows, entry->dn);
     buf_text(rows, "\t");
     db_copy_escape(rows, span_of(entry->addresses[0].local, entry->addresses[0].local_len));
@@ -136,4 +147,75 @@ bool identities_write(struct db *db, int32_t source, struct spool *spool, const 
             db_exec(db, forget_sql, DB_VALUES(id), NULL, err) &&
             db_exec(db, learn_sql, DB_VALUES(id), NULL, err) && db_script(db, "commit", err)) ||
            db_rollback(db);
+}
+
+/* ---- of a first list ---- */
+
+static bool put_learnt(struct buf *rows, struct spool *spool, size_t at, struct ahead *ahead,
+                       struct db *db, struct err *err)
+{
+    struct spool_entry entry;
+    int64_t user;
+
+    if (!spool_get(spool, at, &entry, err))
+        return false;
+    if (entry.kind != ENTRY_USER)
+        return true;
+    if (!ahead_number(ahead, db, spool_came(spool, at), &user, err))
+        return false;
+    bool named = str_utf8_valid(entry.dn); /* else it is a user, but not known again */
+    if (named)
+        put_identity(rows, entry.identity);
+    else
+        buf_text(rows, "\\N\t");
+    buf_printf(rows, "%lld\t", (long long)user);
+    db_copy_escape(rows, named ? entry.dn : span_text(""));
+    buf_text(rows, "\t");
+    db_copy_escape(rows, entry.name);
+    buf_text(rows, "\n");
+    return true;
+}
+
+/* Numbers are asked for over the same connection: so the rows wait until no COPY is in the way. */
+static bool copy_learnt(struct db *db, struct spool *spool, struct ahead *ahead, struct err *err)
+{
+    BUF_AUTO rows = {0};
+    size_t count = spool_count(spool);
+
+    for (size_t i = 0; i < count; i++) {
+        if (!put_learnt(&rows, spool, i, ahead, db, err))
+            return false;
+        if (rows.len < ROWS_FULL && i + 1 < count)
+            continue;
+        if (rows.len > 0 &&
+            (!db_copy_in(db, "copy ldap_seen from stdin", err) ||
+             !db_copy_put(db, rows.at, rows.len, err) || !db_copy_end(db, NULL, err)))
+            return false;
+        buf_clear(&rows);
+    }
+    return true;
+}
+
+bool identities_learn(struct db *db, int32_t source, struct spool *spool, struct ahead *ahead,
+                      struct err *err)
+{
+    char id[16];
+
+    snprintf(id, sizeof id, "%d", (int)source);
+    return db_script(db,
+                     "begin; set local jit = off;"
+                     "create temp table ldap_seen (identity uuid, user_id bigint not null,"
+                     " dn text not null, name text not null) on commit drop",
+                     err) &&
+           copy_learnt(db, spool, ahead, err) &&
+           db_exec(db,
+                   "insert into users (id, customer_id, name) overriding system value"
+                   " select n.user_id, s.customer_id, n.name from ldap_seen n"
+                   " join ldap_source s on s.id = $1::int",
+                   DB_VALUES(id), NULL, err) &&
+           db_exec(db,
+                   "insert into ldap_user (source_id, identity, user_id, dn)"
+                   " select $1::int, identity, user_id, dn from ldap_seen"
+                   " where identity is not null",
+                   DB_VALUES(id), NULL, err);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "lib/db.h"
+#include "sync/ahead.h"
 #include "sync/spool.h"
 
 struct identity {
@@ -32,6 +33,10 @@ int64_t identities_user(const struct identities *known, const uint8_t identity[E
 /* Entries whose bit is set in `except` (NULL: none) keep what is known of them; those that are not
  * in the spool are forgotten. */
 bool identities_write(struct db *db, int32_t source, struct spool *spool, const uint8_t *except,
+                      struct err *err) MUST_CHECK;
+/* Users and identities of a first list, with the numbers that `ahead` gives. The transaction is
+ * left open: the caller ends it. */
+bool identities_learn(struct db *db, int32_t source, struct spool *spool, struct ahead *ahead,
                       struct err *err) MUST_CHECK;
 
 #endif

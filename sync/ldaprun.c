@@ -95,6 +95,47 @@ static void on_entry(void *context, const char *dn, enum entry_kind kind, const 
         ldaprun_tell_entry(run, dn, kind, entry, why);
 }
 
+static struct roll_request request_of(const struct run *run)
+{
+    const struct ldaprun_options *options = run->options;
+
+    return (struct roll_request){
+        .mode = ROLL_FOLLOW,
+        .source = SOURCE_LDAP,
+        .source_id = run->source.id,
+        .actor = options->actor,
+        .program = LDAPRUN_PROGRAM,
+        .note = run->source.name,
+        .dry_run = options->dry_run,
+        .force = options->force,
+        .guard = {.least = options->conf->guard_least, .percent = options->conf->guard_percent}};
+}
+
+/* A source that never was on the roll is written while it is read. */
+static bool go_ahead(struct run *run, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+
+    if (run->options->dry_run)
+        return true;
+    if (!db_query(run->db, &rows,
+                  "select s.digest is null and s.held_digest is null and not exists (select"
+                  "     from ldap_user where source_id = s.id) and not exists (select"
+                  "     from ldap_source_domain f join domain d on d.id = f.domain_id"
+                  "     join domain t on t.id = coalesce(d.alias_of, d.id) where f.source_id = s.id"
+                  "       and t.customer_id is distinct from s.customer_id)"
+                  " from ldap_source s where s.id = $1::int",
+                  DB_VALUES(run->id), err))
+        return false;
+    if (db_rows(rows) == 0 || !db_bool(rows, 0, 0))
+        return true;
+    run->ahead_options = (struct ahead_options){
+        .conf = run->options->conf, .source = &run->source, .request = request_of(run)};
+    run->ahead_options.request.eager = true;
+    run->ahead = ahead_begin(&run->ahead_options, run->spool);
+    return true;
+}
+
 static bool read_directory(struct run *run, struct err *err)
 {
     bool watched = run->options->look || run->options->request != NULL;
@@ -116,7 +157,7 @@ static bool read_directory(struct run *run, struct err *err)
             return false;
         options.denied = &run->denied;
     }
-    return (run->options->look || spool_open(&run->spool, err)) &&
+    return (run->options->look || (spool_open(&run->spool, err) && go_ahead(run, err))) &&
            gather_run(&options, run->spool, &listener, &run->report, err);
 }
 
@@ -175,21 +216,11 @@ static bool stage_all(struct run *run, struct roll_job *job, const struct identi
 
 static bool follow(struct run *run, struct err *err)
 {
-    const struct ldaprun_options *options = run->options;
-    struct roll_request request = {
-        .mode = ROLL_FOLLOW,
-        .source = SOURCE_LDAP,
-        .source_id = run->source.id,
-        .actor = options->actor,
-        .program = LDAPRUN_PROGRAM,
-        .note = run->source.name,
-        .dry_run = options->dry_run,
-        .force = options->force,
-        .guard = {.least = options->conf->guard_least, .percent = options->conf->guard_percent}};
+    struct roll_request request = request_of(run);
     struct roll_listener listener = {.context = run,
                                      .problem = ldaprun_tell_problem,
                                      .difference =
-                                         options->records ? ldaprun_tell_difference : NULL};
+                                         run->options->records ? ldaprun_tell_difference : NULL};
     struct identities known;
     struct roll_job *job = NULL;
 
@@ -201,6 +232,32 @@ static bool follow(struct run *run, struct err *err)
         return roll_finish(&job, &listener, &run->outcome, err);
     roll_abort(&job);
     return false;
+}
+
+static bool tidy(struct run *run, struct err *err)
+{
+    DB_RESULT_AUTO done = NULL;
+
+    return db_query(run->db, &done, "select roll_tidy_search()", DB_NO_VALUES, err);
+}
+
+/*
+ * Users and identities of the list that went ahead are written while its addresses are, and are
+ * there just before them: a user without an address is nobody. *done: the roll has the list, and
+ * nothing is left to compare.
+ */
+static bool finish_ahead(struct run *run, bool *done, struct err *err)
+{
+    struct err ignored;
+
+    *done = false;
+    if (run->ahead == NULL)
+        return true;
+    bool learned = identities_learn(run->db, run->source.id, run->spool, run->ahead, &ignored) &&
+                   tidy(run, &ignored) && ahead_staged(run->ahead) &&
+                   db_script(run->db, "commit", &ignored);
+    *done = ahead_end(&run->ahead, learned, &run->outcome);
+    return (learned || db_script(run->db, "rollback", err)) && tidy(run, err);
 }
 
 /* ---- all of it ---- */
@@ -243,7 +300,10 @@ static bool act(struct run *run, struct err *err)
     run->told_us = 0;
     ldaprun_record_step(run, "comparing");
     db_set_timeout(run->db, 0); /* a large list takes as long as it takes */
-    bool compared = !agrees && !waits;
+    bool done, compared = !agrees && !waits;
+    if (compared && !finish_ahead(run, &done, err))
+        return false;
+    compared = compared && !done;
     if (compared && !follow(run, err))
         return false;
     run->what = words[run->outcome.state];
@@ -263,6 +323,7 @@ static void run_free(struct run *run)
     if (run->password.at != NULL)
         secret_forget(run->password.at, run->password.len);
     buf_free(&run->password);
+    ahead_end(&run->ahead, false, &run->outcome);
     spool_close(&run->spool);
     ldap_source_free(&run->source);
     free(run->troubled);

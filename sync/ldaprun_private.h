@@ -9,6 +9,7 @@
 #define ROLLCALL_LDAPRUN_PRIVATE_H
 
 #include "lib/db.h"
+#include "sync/ahead.h"
 #include "sync/gather.h"
 #include "sync/ldaprun.h"
 
@@ -23,6 +24,8 @@ struct run {
     char id[16];     /* of the source */
     char number[24]; /* of the run; "" when it is not recorded */
     struct spool *spool;
+    struct ahead_options ahead_options;
+    struct ahead *ahead; /* a first list is on its way onto the roll; or NULL */
     struct gather_report report;
     struct roll_outcome outcome;
     const char *what; /* the outcome in a word */

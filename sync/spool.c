@@ -3,17 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { RECORD_DIGEST = 32 };
+enum {
+    RECORD_DIGEST = 32,
+    TELL_EVERY = 500, /* entries: then whoever follows is told */
+    READ_AT_ONCE = 1 << 17,
+};
 
 struct spot {
     uint8_t identity[ENTRY_IDENTITY];
     uint64_t offset;
-    uint32_t len;
+    uint32_t len, came;
     enum entry_kind kind;
     uint8_t digest[RECORD_DIGEST];
 };
@@ -23,10 +28,18 @@ struct spool {
     uint64_t size;
     struct spot *spots;
     size_t count, room;
+    uint32_t came;
     struct buf record; /* of the moment */
     struct addr addresses[ROLL_ADDRESSES_MAX];
+
+    pthread_mutex_t lock; /* for what follows */
+    pthread_cond_t more;
+    uint64_t readable; /* bytes */
+    bool ended;
 };
 
+/* What a record's length, before it in the file, is written as. */
+typedef uint32_t record_len;
 /* A record: this head, the name, the DN, then each address as two lengths and its parts. */
 struct head {
     uint8_t identity[ENTRY_IDENTITY];
@@ -64,6 +77,8 @@ bool spool_open(struct spool **out, struct err *err)
     if (fd < 0)
         return fail(err);
     struct spool *spool = mem_zero(1, sizeof *spool);
+    pthread_mutex_init(&spool->lock, NULL);
+    pthread_cond_init(&spool->more, NULL);
     spool->file = fdopen(fd, "w+");
     *out = spool;
     return spool->file != NULL || fail(err);
@@ -75,6 +90,8 @@ void spool_close(struct spool **spool)
         return;
     if ((*spool)->file != NULL)
         fclose((*spool)->file);
+    pthread_cond_destroy(&(*spool)->more);
+    pthread_mutex_destroy(&(*spool)->lock);
     buf_free(&(*spool)->record);
     free((*spool)->spots);
     free(*spool);
@@ -92,9 +109,28 @@ static void put_spot(struct spool *spool, const struct spool_entry *entry)
     struct spot *spot = &spool->spots[spool->count++];
     memcpy(spot->identity, entry->identity, ENTRY_IDENTITY);
     spot->kind = entry->kind;
-    spot->offset = spool->size;
+    spot->offset = spool->size + sizeof(record_len);
+    spot->came = spool->came++;
     spot->len = (uint32_t)record->len;
     secret_digest(record->at, record->len, spot->digest, RECORD_DIGEST);
+}
+
+/* All that was added is there for whoever follows. */
+static bool tell(struct spool *spool, bool ended, struct err *err)
+{
+    bool fine = fflush(spool->file) == 0 || fail(err);
+
+    pthread_mutex_lock(&spool->lock);
+    spool->readable = fine ? spool->size : spool->readable;
+    spool->ended = spool->ended || ended;
+    pthread_cond_broadcast(&spool->more);
+    pthread_mutex_unlock(&spool->lock);
+    return fine;
+}
+
+bool spool_end(struct spool *spool, struct err *err)
+{
+    return tell(spool, true, err);
 }
 
 bool spool_add(struct spool *spool, const struct spool_entry *entry, struct err *err)
@@ -119,8 +155,12 @@ bool spool_add(struct spool *spool, const struct spool_entry *entry, struct err 
         buf_append(record, addr->domain, addr->domain_len);
     }
     put_spot(spool, entry);
-    spool->size += record->len;
-    return fwrite(record->at, record->len, 1, spool->file) == 1 || fail(err);
+    record_len len = (record_len)record->len;
+    spool->size += sizeof len + record->len;
+    if (fwrite(&len, sizeof len, 1, spool->file) != 1 ||
+        fwrite(record->at, record->len, 1, spool->file) != 1)
+        return fail(err);
+    return spool->came % TELL_EVERY != 0 || tell(spool, false, err);
 }
 
 static int by_identity(const void *a, const void *b)
@@ -146,8 +186,8 @@ bool spool_seal(struct spool *spool, uint8_t digest[SECRET_DIGEST], struct err *
 {
     struct secret_digesting *digesting;
 
-    if (fflush(spool->file) != 0)
-        return fail(err);
+    if (!spool_end(spool, err))
+        return false;
     if (spool->count > 0)
         qsort(spool->spots, spool->count, sizeof *spool->spots, by_identity);
     each_once(spool);
@@ -198,13 +238,10 @@ static bool read_record(struct spool *spool, const struct spot *spot, struct err
     return got == (ssize_t)spot->len || fail(err);
 }
 
-bool spool_get(struct spool *spool, size_t at, struct spool_entry *entry, struct err *err)
+static void parse_record(const char *from, struct addr *addresses, struct spool_entry *entry)
 {
     struct head head;
 
-    if (!read_record(spool, &spool->spots[at], err))
-        return false;
-    const char *from = spool->record.at;
     memcpy(&head, from, sizeof head);
     from += sizeof head;
     memcpy(entry->identity, head.identity, ENTRY_IDENTITY);
@@ -212,10 +249,116 @@ bool spool_get(struct spool *spool, size_t at, struct spool_entry *entry, struct
     entry->disabled = head.disabled != 0;
     entry->name = span_of(from, head.name);
     entry->dn = span_of(from + head.name, head.dn);
-    entry->addresses = spool->addresses;
+    entry->addresses = addresses;
     entry->address_count = head.addresses;
     from += head.name + head.dn;
     for (size_t i = 0; i < head.addresses; i++)
-        from = get_address(from, &spool->addresses[i]);
+        from = get_address(from, &addresses[i]);
+}
+
+bool spool_get(struct spool *spool, size_t at, struct spool_entry *entry, struct err *err)
+{
+    if (!read_record(spool, &spool->spots[at], err))
+        return false;
+    parse_record(spool->record.at, spool->addresses, entry);
     return true;
+}
+
+size_t spool_came(const struct spool *spool, size_t at)
+{
+    return spool->spots[at].came;
+}
+
+/* ---- following ---- */
+
+struct spool_cursor {
+    struct spool *spool;
+    uint64_t offset; /* of what was not read yet */
+    size_t came, used;
+    struct buf bytes; /* read, from `used` on not yet given */
+    struct addr addresses[ROLL_ADDRESSES_MAX];
+};
+
+struct spool_cursor *spool_follow(struct spool *spool)
+{
+    struct spool_cursor *cursor = mem_zero(1, sizeof *cursor);
+
+    cursor->spool = spool;
+    return cursor;
+}
+
+void spool_cursor_free(struct spool_cursor **cursor)
+{
+    if (*cursor == NULL)
+        return;
+    buf_free(&(*cursor)->bytes);
+    free(*cursor);
+    *cursor = NULL;
+}
+
+/* How far the file can be read, once that is more than has been; the same as has been: the end. */
+static uint64_t wait_for_more(struct spool_cursor *cursor)
+{
+    struct spool *spool = cursor->spool;
+
+    pthread_mutex_lock(&spool->lock);
+    while (spool->readable == cursor->offset && !spool->ended)
+        pthread_cond_wait(&spool->more, &spool->lock);
+    uint64_t readable = spool->readable;
+    pthread_mutex_unlock(&spool->lock);
+    return readable;
+}
+
+/* Reads on; false with errno set when that fails, or 0 when nothing more comes. */
+static bool read_on(struct spool_cursor *cursor)
+{
+    struct buf *bytes = &cursor->bytes;
+    uint64_t left = wait_for_more(cursor) - cursor->offset;
+    size_t wanted = left > READ_AT_ONCE ? READ_AT_ONCE : (size_t)left;
+
+    errno = 0;
+    if (wanted == 0)
+        return false;
+    bytes->len -= cursor->used;
+    if (bytes->len > 0)
+        memmove(bytes->at, bytes->at + cursor->used, bytes->len);
+    cursor->used = 0;
+    if (bytes->room < bytes->len + wanted) {
+        bytes->room = bytes->len + wanted;
+        bytes->at = mem_grow(bytes->at, bytes->room);
+    }
+    ssize_t got =
+        pread(fileno(cursor->spool->file), bytes->at + bytes->len, wanted, (off_t)cursor->offset);
+    if (got == 0)
+        errno = EIO;
+    if (got <= 0)
+        return false;
+    bytes->len += (size_t)got;
+    cursor->offset += (uint64_t)got;
+    return true;
+}
+
+/* Whether the next record is there in full. */
+static bool is_whole(const struct spool_cursor *cursor, record_len *len)
+{
+    size_t have = cursor->bytes.len - cursor->used;
+
+    if (have < sizeof *len)
+        return false;
+    memcpy(len, cursor->bytes.at + cursor->used, sizeof *len);
+    return have >= sizeof *len + *len;
+}
+
+enum spool_step spool_next(struct spool_cursor *cursor, struct spool_entry *entry, size_t *at,
+                           struct err *err)
+{
+    record_len len;
+
+    while (!is_whole(cursor, &len))
+        if (!read_on(cursor))
+            return errno == 0 ? SPOOL_END : (fail(err), SPOOL_FAILED);
+    parse_record(cursor->bytes.at + cursor->used + sizeof len, cursor->addresses, entry);
+    cursor->used += sizeof len + len;
+    *at = cursor->came++;
+    return SPOOL_ENTRY;
 }

@@ -375,6 +375,38 @@ def test_killed_at_any_moment():
         rules_hold(rc)
 
 
+def test_a_first_answer_goes_ahead():
+    """A first list is written while it is read. Catches addresses or users of half an answer, an entry that is known by
+    another's user, and a first list that is not compared although somebody is on the roll."""
+    people = 3000  # more than one piece
+    traces = """select (select count(*) from recipient), (select count(*) from users), (select count(*) from ldap_user),
+        (select count(*) from changeset where mode = 'follow')"""
+    known = """select count(*) from ldap_user l join recipient r on r.user_id = l.user_id and r.kind = 'primary'
+        join users u on u.id = r.user_id where l.dn like 'uid=' || r.local_part || ',%'"""
+    with world(many(people)) as (rc, ldap), Proxy(ldap.tls_port) as proxy:
+        rc.cli("ldap", "set", "example.com", "--server", f"ldaps://127.0.0.1:{proxy.port}", "--page-size", "500")
+        proxy.cut_after = 250000
+        assert "lost" in fails(rc)
+        assert rc.psql(traces) == "0|0|0|0", "of half an answer nothing is left"
+        proxy.cut_after = None
+        done = sync(rc)
+        assert (done["outcome"], done["added"]) == ("applied", str(people)), done
+        assert rc.psql("select last_value % 4096 from users_id_seq") == "0", "it went ahead"
+        assert rc.psql(traces) == f"{people}|{people}|{people}|1" and rc.psql(known) == str(people)
+        rules_hold(rc)
+        assert sync(rc)["outcome"] == "unchanged"
+        # undone: the tombstones are somebody, so that the list is compared; who is who stays
+        rc.cli("change", "undo", done["changeset"])
+        assert sync(rc)["added"] == str(people) and rc.psql(known) == str(people)
+        rules_hold(rc)
+    with world(many(20)) as (rc, ldap):
+        rc.cli("user", "add", "u5@example.com", "--name", "By hand")
+        done = sync(rc)
+        assert (done["outcome"], done["added"], done["changed"]) == ("applied", "19", "1"), done
+        assert rc.psql(known) == "20" and rc.psql("select count(*) from users") == "20"
+        rules_hold(rc)
+
+
 # ------------------------------------------------------------------ words
 
 def test_what_is_wrong_is_said():

@@ -303,7 +303,7 @@ static inline bool run(struct db *on, const struct roll_request *request, const 
 static inline const char *outcome_text(bool fine, const struct roll_outcome *outcome,
                                        const struct err *err)
 {
-    static const char *const states[] = {"unchanged", "applied", "held", "dry"};
+    static const char *const states[] = {"unchanged", "applied", "held", "dry", "again"};
     static char text[2000];
 
     if (!fine)

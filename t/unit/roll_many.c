@@ -56,6 +56,135 @@ static void many(void)
     check_invariants("in 300 domains");
 }
 
+/* ---- first lists, written while they come ---- */
+
+enum { FEW = 5, LONG = 9000 }; /* addresses; a long list is written in several pieces */
+
+/* Stages `count` users with two addresses each, and makes the users. */
+static bool stage_first(struct roll_job **job, const struct roll_request *request, int count,
+                        struct err *err)
+{
+    char text[100], sql[200];
+    int64_t first;
+    bool fine = roll_numbers(db, count, &first, err) && roll_open(job, db, request, err);
+    struct db *other = open_named(value("select current_database()"));
+
+    for (int i = 0; fine && i < count; i++) {
+        struct addr addresses[2];
+        struct roll_entry entry = {.line = i + 1,
+                                   .addresses = addresses,
+                                   .address_count = 2,
+                                   .name = span_text("Some Body"),
+                                   .disabled = i == 1,
+                                   .user = first + i};
+        snprintf(text, sizeof text, "u-%d@a.test", i);
+        fine = addr_parse(span_text(text), true, &addresses[0], err);
+        snprintf(text, sizeof text, "al-%d@alias-a.test", i);
+        fine = fine && addr_parse(span_text(text), true, &addresses[1], err) &&
+               roll_stage(*job, &entry, err);
+    }
+    snprintf(sql, sizeof sql,
+             "insert into users (id, customer_id, name) overriding system value select n, 1,"
+             " 'Some Body' from generate_series(%lld, %lld) n",
+             (long long)first, (long long)first + count - 1);
+    must(other, sql);
+    db_close(&other);
+    return fine;
+}
+
+static struct roll_request eager_request(void)
+{
+    struct roll_request request = request_of(ROLL_FOLLOW, "ldap:1");
+
+    request.eager = true;
+    return request;
+}
+
+/* Whether the end of the job is this, and the rules hold then. */
+static void ends(struct roll_job **job, const char *want, const char *step)
+{
+    struct err err;
+    bool fine = roll_finish(job, NULL, &last, &err);
+
+    is_text(outcome_text(fine, &last, &err), want, "%s: %s", scenario, step);
+    check_invariants(step);
+}
+
+static void first_lists(void)
+{
+    struct roll_request request = eager_request();
+    struct roll_job *job;
+    struct err err = {0};
+
+    start("eager");
+    ok(stage_first(&job, &request, LONG, &err) && roll_staged(job, &err), "staged: %s", err.text);
+    ends(&job, "applied +18000 -0 ~0", "a long list");
+    is_text(value("select count(*) filter (where u.live) || ' ' || count(*) filter (where r.state"
+                  " = 'disabled') from users u join recipient r on r.user_id = u.id"),
+            "18000 2", "%s: two addresses for each user, one of them disabled", scenario);
+    is_text(value("select state || ' ' || added || ' ' || (customer_id = 1) from changeset"
+                  " order by id desc limit 1"),
+            "applied 18000 true", "%s: the changeset", scenario);
+    is_text(value("select count(*) from domain where name = 'a.test' and loaded_at is null"), "0",
+            "%s: and the domain's list counts as complete", scenario);
+    int64_t made = last.changeset;
+    ok(stage_first(&job, &request, FEW, &err), "%s: once more", scenario);
+    ends(&job, "again +0 -0 ~0", "somebody is there");
+    undo(made, "applied +0 -18000 ~0");
+    roll_is("");
+}
+
+static void first_with_doubles(void)
+{
+    struct roll_request request = eager_request();
+    struct roll_job *job;
+    struct err err = {0};
+
+    start("eager doubles");
+    ok(stage_first(&job, &request, LONG, &err) && stage_one(job, "u-7@a.test", 1, &err), "staged");
+    ends(&job, "again +0 -0 ~0", "an address twice");
+    ok(stage_first(&job, &request, FEW, &err) && stage_one(job, "u-7@else.where", 1, &err),
+       "staged");
+    ends(&job, "again +0 -0 ~0", "an address that is not ours");
+    ok(stage_first(&job, &request, FEW, &err) && roll_scope(job, "b.test", &err), "staged");
+    ends(&job, "again +0 -0 ~0", "addresses outside");
+    ok(roll_open(&job, db, &request, &err), "nobody");
+    ends(&job, "again +0 -0 ~0", "nobody");
+    roll_is("");
+    is_text(value("select count(*) from changeset where id > 1"), "0", "%s: no trace", scenario);
+}
+
+/* Others at work in the same domain: who comes first wins, nobody waits for ever. */
+static void first_disturbed(void)
+{
+    struct roll_request request = eager_request(), plain = request_of(ROLL_ADD, "manual");
+    struct roll_outcome outcome;
+    struct roll_job *job;
+    struct err err = {0};
+
+    start("eager disturbed");
+    struct db *other = open_named(value("select current_database()"));
+    ok(stage_first(&job, &request, FEW, &err) && roll_staged(job, &err), "staged");
+    ok(run(other, &plain, "", "carol@a.test", NULL, &outcome, &err), "%s: somebody comes",
+       scenario);
+    ends(&job, "again +0 -0 ~0", "not alone any more");
+    roll_is("carol@a.test manual");
+    ok(stage_first(&job, &request, FEW, &err), "staged");
+    ok(!roll_staged(job, &err), "%s: is known before the end", scenario);
+    roll_abort(&job);
+
+    start("eager against a lock");
+    db_close(&other);
+    other = open_named(value("select current_database()"));
+    ok(stage_first(&job, &request, FEW, &err) && roll_staged(job, &err), "staged");
+    must(other, "begin; select from domain where name = 'a.test' for update");
+    ok(!roll_finish(&job, NULL, &outcome, &err), "%s: does not wait: %s", scenario, err.text);
+    must(other, "commit");
+    roll_is("");
+    check_invariants("nothing");
+    db_close(&other);
+}
+
 /* ---- trouble ---- */
 
 static void broken_connection(void)
@@ -254,6 +383,9 @@ int main(void)
     private_pg_start(&pg);
     make_template();
     many();
+    first_lists();
+    first_with_doubles();
+    first_disturbed();
     broken_connection();
     refused_names();
     changed_meanwhile();
