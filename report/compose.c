@@ -154,7 +154,8 @@ static bool make_all(struct compose *compose, const struct compose_kind *kind, i
     DB_RESULT_AUTO count = NULL;
 
     /* the tables may have grown since anybody looked at them: a batch goes by indexes */
-    if (!db_script(compose->db, "reset enable_seqscan", err) || !find_due(compose, kind, err) ||
+    if (!db_script(compose->db, "reset enable_seqscan; set jit = off", err) ||
+        !find_due(compose, kind, err) ||
         !db_query(compose->db, &count, "select count(*) from turn", DB_NO_VALUES, err) ||
         !db_script(compose->db, "set enable_seqscan = off", err))
         return false;

@@ -267,9 +267,11 @@ static bool connect_database(struct sender *s, struct err *err)
                                         .timeout_us = conf->database_timeout,
                                         .program = "rollcall-report"},
                    err) &&
-           /* planned while the outbox is empty, and used when it is long: by its index */
+           /* planned while the outbox is empty, and used when it is long: by its index; what a plan
+            * costs on paper then is no reason to compile it */
            db_script(s->db,
-                     "listen rollcall_outbox; set enable_seqscan = off; set enable_sort = off;"
+                     "listen rollcall_outbox; set enable_seqscan = off; set enable_sort = off; set "
+                     "jit = off;"
                      "set plan_cache_mode = force_generic_plan",
                      err) &&
            db_prepare(s->db, "take", TAKE, err);

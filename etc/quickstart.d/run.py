@@ -178,6 +178,7 @@ def start(state, build):
     add_customers(roll, customer)
     roll.start()
     password = roll.start_panel()
+    roll.start_jobs()
     print(f"ready after {time.monotonic() - begun:.1f} s; sending mail to 127.0.0.1:{gateway.port}\n", flush=True)
     table = Table(gateway, customer)
     show_running(roll, table)

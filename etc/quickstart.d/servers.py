@@ -18,7 +18,7 @@ import urllib.request
 
 ETC = pathlib.Path(__file__).resolve().parents[1]
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
-DAEMONS = ("rollcall-policyd", "rollcall-panel")
+DAEMONS = ("rollcall-policyd", "rollcall-panel", "rollcall-report", "rollcall-ldapsync")
 SERVERS = ("/usr/lib/postgresql/", "/usr/lib/postfix/")
 PLAIN_USER = "nobody"  # owns the replica and the mailboxes: no account is added to this machine
 MARKER = ".rollcall-quickstart"
@@ -162,7 +162,7 @@ class PostgreSQL:
         (self.data / "pg_hba.conf").write_text("local all all peer map=quickstart\n")
         (self.data / "pg_ident.conf").write_text(
             f"quickstart root postgres\nquickstart postgres postgres\nquickstart {PLAIN_USER} rollcall_policyd\n"
-            f"quickstart {PLAIN_USER} rollcall_panel\n")
+            f"quickstart {PLAIN_USER} rollcall_panel\nquickstart root rollcall_report\nquickstart root rollcall_sync\n")
         self.start()
         run("createdb", "-h", self.dir, "-U", "postgres", "rollcall")
 
@@ -277,7 +277,7 @@ class Rollcall:
     def __init__(self, state, build, pg, gateway):
         self.state, self.build, self.pg, self.gateway = state, build, pg, gateway
         self.conf, self.metrics_port, self.panel_port = state / "rollcall.conf", port(9564), port(8025)
-        for program in ("rollcall", "rollcall-policyd", "rollcall-panel"):
+        for program in ("rollcall", *DAEMONS):
             if not (build / "bin" / program).exists():
                 raise Trouble(f"{build}/bin/{program} is not there; build first, or leave out --build")
 
@@ -302,6 +302,8 @@ panel_spool_directory = {self.state}/panel
 panel_metrics_listen =
 secret_key_file = {self.state}/secret.key
 link_key_file = {self.state}/link.key
+mail_server = inet:127.0.0.1:{self.gateway.port}
+mail_from = rollcall@gateway.example
 """)
         for key in ("secret.key", "link.key"):
             (self.state / key).write_text(secrets.token_hex(32))
@@ -327,6 +329,17 @@ link_key_file = {self.state}/link.key
 
         eventually(shows, 20, f"rollcall-panel to answer; see {self.state}/panel.log")
         return re.search(r"password: (\S+)", self.cli("account", "add", "admin", "--operator"))[1]
+
+    def start_jobs(self):
+        """What the panel asks for: mails, and directories."""
+        for program, role, *args in (("rollcall-report", "rollcall_report", "send", "--follow"),
+                                     ("rollcall-ldapsync", "rollcall_sync", "--requests", "--follow")):
+            with open(self.state / f"{program.removeprefix('rollcall-')}.log", "a") as log:
+                daemon = subprocess.Popen(
+                    [self.build / "bin" / program, "-c", self.conf, "-o", f"database={self.pg.dsn(role)}", *args],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
+            if daemon.poll() is not None:
+                raise Trouble(f"{program} ended at once; see {self.state}")
 
     def cli(self, *args):
         return run(self.build / "bin/rollcall", "-c", self.conf, *args)

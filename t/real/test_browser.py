@@ -164,7 +164,8 @@ def operators_story(b, rc, panel, ldap, name):
     b.press("Save")
     go(b, panel, f"/domains/{number}", "domain")
     for path in ("/gateways", "/accounts", "/audit", "/me", "/explain", f"/domains/{number}/settings", "/senders",
-                 "/quarantine", "/me/second", "/customers", "/nothing", "/reports", "/ldap", f"/domains/{number}/users"):
+                 "/quarantine", "/me/second", "/customers", "/nothing", "/reports", "/ldap", "/outbox", "/jobs",
+                 f"/domains/{number}/users"):
         go(b, panel, path, path.strip("/").replace("/", "-").replace(str(number), "n"))
     go(b, panel, "/", "overview")
     b.press("Sign out")

@@ -148,6 +148,12 @@ def test_a_users_own():
         what = "enabled, days, hours, zone, language, categories, block_list, sender_links"
         assert in_force(rc, "alice@customer.test", what) == f"t|32|{1 << 6}|America/New_York|es|{{spam}}|f|f"
         assert in_force(rc, "bob@customer.test", "days, hours") == "127|128"
+        # times are shown in that zone, also where PostgreSQL has never heard of it
+        mails.quarantine("alice@customer.test", at=1795564800)
+        assert "2026-11-24 19:00" in c.get("/quarantine").text  # five hours behind midnight GMT
+        rc.psql("update report_setting set zone = 'Mars/Base' where user_id is not null")
+        assert "2026-11-25 00:00" in c.get("/quarantine").text
+        rc.psql("update report_setting set zone = 'America/New_York' where user_id is not null")
         assert c.fill("/reports/mine", zone="Nowhere").status == 422
         c.fill("/reports/mine", enabled="no")
         assert in_force(rc, "alice@customer.test", "enabled") == "f"
