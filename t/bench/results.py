@@ -29,6 +29,7 @@ def benchmarks(directory):
 
 def section(told, line):
     """What stands between the marks: a line of when and where, then what was printed, tables as tables."""
+    told = re.sub(r"[ \t]+$", "", told, flags=re.M)
     told = re.sub(r"^(#+) ", lambda found: "#" * max(3, len(found[1])) + " ", told.strip(), flags=re.M)
     if not re.search(r"^\|[ -]*-", told, re.M):
         told = f"```\n{told}\n```"

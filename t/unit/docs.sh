@@ -17,7 +17,8 @@ complain() {
 
 # commands: "rollcall verb noun --option", on lines of their own or between backticks; a line may go on after "\"
 cat "${pages[@]}" | sed -e ':a;/\\$/{N;s/\\\n//;ba}' >"$work/text"
-grep -oE '(^ {4,}(runuser -u postgres -- )?|`)rollcall [a-z][^`#|]*' "$work/text" | sed -E 's/^.*`|^ +(runuser -u postgres -- )?//' |
+sed -E 's,runuser -u postgres -- rollcall -c /dev/null,rollcall,' "$work/text" | grep -oE '(^ {4,}|`)rollcall [a-z][^`#|]*' |
+    sed -E 's/^.*`|^ +//' |
     sort -u >"$work/commands"
 [ "$(wc -l <"$work/commands")" -gt 30 ] || complain "only $(wc -l <"$work/commands") commands were found in the handbook"
 "$build/bin/rollcall" --help --json | grep -oE '"command":"[a-z ]+"' | cut -d'"' -f4 >"$work/known"
