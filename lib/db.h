@@ -96,6 +96,11 @@ bool db_copy_end(struct db *db, int64_t *rows, struct err *err) MUST_CHECK;
  * \N. */
 void db_copy_escape(struct buf *out, struct span value);
 
+/* An array in PostgreSQL's text format, as one parameter: db_array_add for each element (NULL: the
+ * SQL NULL) to an empty buffer, then db_array_end. */
+void db_array_add(struct buf *array, const char *element);
+void db_array_end(struct buf *array);
+
 /*
  * COPY … TO STDOUT: `row` is called with each line's bytes (no newline), without copying; it
  * returns false (with err filled) to stop, which closes the connection.

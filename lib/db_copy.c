@@ -111,6 +111,30 @@ bool db_copy_abandon(struct db *db, struct err *err)
     return db->conn != NULL;
 }
 
+void db_array_add(struct buf *array, const char *element)
+{
+    buf_text(array, array->len == 0 ? "{" : ",");
+    if (element == NULL) {
+        buf_text(array, "NULL");
+        return;
+    }
+    buf_text(array, "\"");
+    for (size_t plain; *element != '\0'; element += plain) {
+        plain = strcspn(element, "\"\\");
+        buf_append(array, element, plain);
+        if (element[plain] != '\0') {
+            buf_text(array, "\\");
+            buf_append(array, element + plain++, 1);
+        }
+    }
+    buf_text(array, "\"");
+}
+
+void db_array_end(struct buf *array)
+{
+    buf_text(array, array->len == 0 ? "{}" : "}");
+}
+
 void db_copy_escape(struct buf *out, struct span value)
 {
     size_t plain = 0;

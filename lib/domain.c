@@ -6,17 +6,6 @@
 
 /* ---- shared ---- */
 
-void domain_array_add(struct buf *array, const char *text)
-{
-    buf_text(array, array->len > 0 ? ",\"" : "\"");
-    for (const char *c = text; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\')
-            buf_text(array, "\\");
-        buf_append(array, c, 1);
-    }
-    buf_text(array, "\"");
-}
-
 bool domain_refuse_rows(struct db *db, const char *sql, const char *const *values, size_t count,
                         const char *complaint, struct err *err)
 {

@@ -31,13 +31,12 @@ typedef char domain_name[ADDR_DOMAIN_MAX + 1];
 
 static bool fill_names(struct change *change, domain_name *sorted, size_t count, struct err *err)
 {
-    BUF_AUTO inside = {0};
     size_t cut = 0;
 
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && strcmp(sorted[i - 1], sorted[i]) == 0)
             return err_set(err, ERR_DATA, "%s: is named twice", sorted[i]);
-        domain_array_add(&inside, sorted[i]);
+        db_array_add(&change->names, sorted[i]);
         if (change->object.len + strlen(sorted[i]) <= AUDIT_OBJECT_MOST)
             buf_printf(&change->object, "%s%s", i > 0 ? ", " : "", sorted[i]);
         else
@@ -45,7 +44,7 @@ static bool fill_names(struct change *change, domain_name *sorted, size_t count,
     }
     if (cut > 0)
         buf_printf(&change->object, " and %zu more", cut);
-    buf_printf(&change->names, "{%s}", inside.at);
+    db_array_end(&change->names);
     return true;
 }
 

@@ -24,9 +24,6 @@ void domain_patch_free(struct domain_patch *patch);
 /* A next hop as Postfix's transport(5) takes it; "" is none. */
 bool domain_next_hop_check(const char *text, struct err *err) MUST_CHECK;
 
-/* Appends text as one more element of a PostgreSQL array's inside: "a","b". */
-void domain_array_add(struct buf *array, const char *text);
-
 /* ERR_DATA when `sql` gives rows: "FIRST, SECOND and 3 more: complaint". Column 0 is the name. */
 bool domain_refuse_rows(struct db *db, const char *sql, const char *const *values, size_t count,
                         const char *complaint, struct err *err) MUST_CHECK;

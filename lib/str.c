@@ -131,6 +131,18 @@ void buf_json(struct buf *buf, struct span text)
     }
 }
 
+void str_hex(char *out, const void *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *at = bytes;
+
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[at[i] >> 4];
+        *out++ = digits[at[i] & 15];
+    }
+    *out = '\0';
+}
+
 void str_free(char **text)
 {
     free(*text);

@@ -50,6 +50,9 @@ void buf_json(struct buf *buf, struct span text);
 
 #define BUF_AUTO __attribute__((cleanup(buf_free))) struct buf
 
+/* Bytes as hexadecimal digits, two each, and a NUL behind them. */
+void str_hex(char *out, const void *bytes, size_t len);
+
 /* Releases a char * and nulls it; for __attribute__((cleanup)). */
 void str_free(char **text);
 #define STR_AUTO __attribute__((cleanup(str_free))) char *

@@ -9,35 +9,17 @@
 #include "lib/render.h"
 #include "report/zone.h"
 
-/* ---- arrays ---- */
-
-static void array_add(struct buf *array, const char *text)
-{
-    buf_text(array, array->len == 0 ? "{\"" : ",\"");
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            buf_text(array, "\\");
-        buf_append(array, text, 1);
-    }
-    buf_text(array, "\"");
-}
-
-static void array_end(struct buf *array)
-{
-    buf_text(array, array->len == 0 ? "{}" : "}");
-}
-
 void compose_arrays(const struct db_result *runs, struct buf *ids, struct buf *categories,
                     struct buf *block_lists)
 {
     for (size_t i = 0; i < db_rows(runs); i++) {
-        array_add(ids, db_text(runs, i, RUN_ID));
-        array_add(categories, db_text(runs, i, RUN_CATEGORIES));
-        array_add(block_lists, db_text(runs, i, RUN_BLOCK_LIST));
+        db_array_add(ids, db_text(runs, i, RUN_ID));
+        db_array_add(categories, db_text(runs, i, RUN_CATEGORIES));
+        db_array_add(block_lists, db_text(runs, i, RUN_BLOCK_LIST));
     }
-    array_end(ids);
-    array_end(categories);
-    array_end(block_lists);
+    db_array_end(ids);
+    db_array_end(categories);
+    db_array_end(block_lists);
 }
 
 /* ---- one report ---- */

@@ -116,7 +116,7 @@ static bool keep(struct session *s)
     s->open = false;
     if (!store_commit(&s->writing, &s->trouble))
         return false;
-    switch (recorder_add(s->intake->options.recorder, s->writing.name, false, &s->trouble)) {
+    switch (recorder_add_written(s->intake->options.recorder, &s->writing, &s->trouble)) {
     case RECORD_STORED:
         return true;
     case RECORD_AGAIN:
@@ -162,6 +162,7 @@ static void end_message(struct session *s)
         tally_add(TALLY_PUT_OFF, 1);
         answer_all(s, "451 4.3.0 Cannot keep it now");
     }
+    store_abandon(&s->writing); /* what is not committed */
     s->busy = false;
 }
 

@@ -138,7 +138,7 @@ bool recorder_serves(struct recorder *recorder, const char *address, bool *serve
 /* ---- what is read out of the file ---- */
 
 struct facts {
-    struct buf file; /* the envelope, and the beginning of the message */
+    struct buf file; /* the envelope, and the beginning of the message, where it had to be read */
     struct envelope envelope;
     struct span message; /* its beginning */
     uint64_t size;
@@ -189,6 +189,15 @@ static bool is_whole(int fd, off_t from, bool check, const struct facts *f)
             (read_digest(fd, from, digest) && memcmp(digest, f->digest, SECRET_DIGEST) == 0));
 }
 
+/* The file's bytes behind the seal. */
+static bool take_facts(struct facts *f, char *text, size_t len, size_t *used)
+{
+    if (!envelope_read(text, len, &f->envelope, used))
+        return false;
+    f->message = span_of(text + *used, len - *used);
+    return true;
+}
+
 static enum record_outcome read_facts(int fd, bool check, const char *name, struct facts *f,
                                       struct err *err)
 {
@@ -199,67 +208,71 @@ static enum record_outcome read_facts(int fd, bool check, const char *name, stru
         return RECORD_FAILED;
     }
     if (!store_read_seal(fd, &f->size, f->digest) ||
-        !envelope_read(f->file.at, f->file.len, &f->envelope, &used) ||
+        !take_facts(f, f->file.at, f->file.len, &used) ||
         !is_whole(fd, (off_t)(STORE_SEAL + used), check, f)) {
         err_set(err, ERR_DATA, "%s: is no whole message file of the quarantine", name);
         return RECORD_HALF;
     }
-    f->message = span_of(f->file.at + used, f->file.len - used);
     return RECORD_STORED;
 }
 
 /* ---- what quarantine_add takes ---- */
 
-static void put_text(struct buf *json, const char *name, const char *value)
-{
-    buf_printf(json, ",\"%s\":\"", name);
-    buf_json(json, span_text(value));
-    buf_text(json, "\"");
-}
-
 static void put_pattern(void *context, const char *pattern)
 {
-    struct buf *json = context;
-
-    buf_text(json, json->len > 1 ? ",\"" : "\"");
-    buf_json(json, span_text(pattern));
-    buf_text(json, "\"");
+    db_array_add(context, pattern);
 }
 
 /* Both the address that people see and the envelope's count; the seen one first. */
 static void put_patterns(const struct facts *f, const struct mime_summary *summary,
-                         struct buf *json)
+                         struct buf *patterns)
 {
     BUF_AUTO plain = {0};
 
-    buf_text(json, "[");
-    sender_patterns(summary->from_address.at, put_pattern, json);
+    sender_patterns(summary->from_address.at, put_pattern, patterns);
     lmtp_unquote(f->envelope.sender, &plain);
-    sender_patterns(plain.at, put_pattern, json);
-    buf_text(json, "]");
+    sender_patterns(plain.at, put_pattern, patterns);
+    db_array_end(patterns);
 }
 
-static bool put_recipients(struct recorder *r, const struct facts *f, struct buf *json,
-                           struct err *err)
+/* Of the recipients that are served, arrays: addresses, domains, local parts, those without tag. */
+struct columns {
+    struct buf address, domain, local, base;
+};
+
+static void columns_free(struct columns *c)
 {
-    buf_text(json, "[");
+    buf_free(&c->address);
+    buf_free(&c->domain);
+    buf_free(&c->local);
+    buf_free(&c->base);
+}
+
+static bool put_recipients(struct recorder *r, const struct facts *f, struct columns *columns,
+                           size_t *count, struct err *err)
+{
+    *count = 0;
     for (size_t i = 0; i < f->envelope.recipient_count; i++) {
         BUF_AUTO plain = {0};
         struct recipient recipient;
+        char number[16];
 
         lmtp_unquote(f->envelope.recipients[i], &plain);
         if (!look_up(r, plain.at, &recipient, err))
             return false;
         if (recipient.domain.id == 0)
             continue;
-        buf_printf(json, "%s{\"d\":%d", json->len > 1 ? "," : "", (int)recipient.domain.id);
-        put_text(json, "a", f->envelope.recipients[i]);
-        put_text(json, "l", recipient.local);
-        if (recipient.base[0] != '\0')
-            put_text(json, "b", recipient.base);
-        buf_text(json, "}");
+        ++*count;
+        snprintf(number, sizeof number, "%d", (int)recipient.domain.id);
+        db_array_add(&columns->address, f->envelope.recipients[i]);
+        db_array_add(&columns->domain, number);
+        db_array_add(&columns->local, recipient.local);
+        db_array_add(&columns->base, recipient.base[0] != '\0' ? recipient.base : NULL);
     }
-    buf_text(json, "]");
+    db_array_end(&columns->address);
+    db_array_end(&columns->domain);
+    db_array_end(&columns->local);
+    db_array_end(&columns->base);
     return true;
 }
 
@@ -268,9 +281,7 @@ static bool put_recipients(struct recorder *r, const struct facts *f, struct buf
 const char record_sql[] =
     "select quarantine_add($1, $2, $3::timestamptz, $4, $5, $6, $7, $8, $9::boolean, $10::bigint,"
     " $11::bytea, $12::quarantine_category, $13, $14::real, $15, $16, $17, $18, $19, $20, $21,"
-    " array(select jsonb_array_elements_text($22::jsonb)), array_agg(a), array_agg(d), "
-    "array_agg(l),"
-    " array_agg(b)) from jsonb_to_recordset($23::jsonb) t (a text, d integer, l text, b text)";
+    " $22::text[], $23::text[], $24::integer[], $25::text[], $26::text[])";
 
 static enum record_outcome add_rows(struct recorder *r, const char *const *values, size_t count,
                                     struct err *err)
@@ -296,14 +307,13 @@ static void write_texts(const struct facts *f, bool scored, double score, struct
     snprintf(t->size, sizeof t->size, "%llu", (unsigned long long)f->size);
     if (scored)
         snprintf(t->score, sizeof t->score, "%.3f", score);
-    int len = snprintf(t->digest, sizeof t->digest, "\\x");
-    for (size_t i = 0; i < SECRET_DIGEST; i++)
-        len += snprintf(t->digest + len, sizeof t->digest - (size_t)len, "%02x", f->digest[i]);
+    memcpy(t->digest, "\\x", 2);
+    str_hex(t->digest + 2, f->digest, SECRET_DIGEST);
 }
 
 static enum record_outcome add_summary(struct recorder *r, const struct facts *f, const char *name,
-                                       const struct mime_summary *m, const char *recipients,
-                                       struct err *err)
+                                       const struct mime_summary *m,
+                                       const struct columns *recipients, struct err *err)
 {
     const struct lmtp_forward *forward = &f->envelope.forward;
     struct span header = header_of(f->message);
@@ -340,7 +350,10 @@ static enum record_outcome add_summary(struct recorder *r, const struct facts *f
         m->text.at,
         m->html.at,
         patterns.at,
-        recipients,
+        recipients->address.at,
+        recipients->domain.at,
+        recipients->local.at,
+        recipients->base.at,
     };
     return add_rows(r, values, sizeof values / sizeof values[0], err);
 }
@@ -349,15 +362,19 @@ static enum record_outcome add_facts(struct recorder *r, const struct facts *f, 
                                      struct err *err)
 {
     struct mime_summary summary;
-    BUF_AUTO recipients = {0};
+    struct columns recipients = {0};
+    size_t count;
+    enum record_outcome outcome = RECORD_FAILED;
 
-    if (!put_recipients(r, f, &recipients, err))
-        return RECORD_FAILED;
-    if (strcmp(recipients.at, "[]") == 0)
-        return RECORD_NOBODY;
-    mime_summarise(f->message, &summary);
-    enum record_outcome outcome = add_summary(r, f, name, &summary, recipients.at, err);
-    mime_summary_free(&summary);
+    if (put_recipients(r, f, &recipients, &count, err)) {
+        outcome = RECORD_NOBODY;
+        if (count > 0) {
+            mime_summarise(f->message, &summary);
+            outcome = add_summary(r, f, name, &summary, &recipients, err);
+            mime_summary_free(&summary);
+        }
+    }
+    columns_free(&recipients);
     return outcome;
 }
 
@@ -374,5 +391,23 @@ enum record_outcome recorder_add(struct recorder *recorder, const char *name, bo
         outcome = add_facts(recorder, &facts, name, err);
     facts_free(&facts);
     close(fd);
+    return outcome;
+}
+
+enum record_outcome recorder_add_written(struct recorder *recorder, struct store_writing *writing,
+                                         struct err *err)
+{
+    struct facts facts = {.size = writing->size};
+    size_t used;
+
+    if (writing->held.len == 0)
+        return recorder_add(recorder, writing->name, false, err);
+    memcpy(facts.digest, writing->digest, sizeof facts.digest);
+    if (!take_facts(&facts, writing->held.at + STORE_SEAL, writing->held.len - STORE_SEAL, &used)) {
+        err_set(err, ERR_DATA, "%s: is no whole message file of the quarantine", writing->name);
+        return RECORD_HALF;
+    }
+    enum record_outcome outcome = add_facts(recorder, &facts, writing->name, err);
+    facts_free(&facts);
     return outcome;
 }

@@ -1,5 +1,5 @@
 /*
- * record - the rows of a message whose file is on disk: read out of the file itself, so that a
+ * record - the rows of a message whose file is on disk: read out of the file's bytes, so that a
  * message taken in now and one found again later become the same rows
  */
 #ifndef ROLLCALL_RECORD_H
@@ -44,6 +44,9 @@ enum record_outcome {
     RECORD_UNSURE, /* the connection broke: perhaps it was, perhaps not (err); the file must stay */
 };
 
+/* The message that was just committed: read from what is held of it, where that is all. */
+enum record_outcome recorder_add_written(struct recorder *recorder, struct store_writing *writing,
+                                         struct err *err) MUST_CHECK;
 /* The message in that file; with `check` its digest is made anew and compared with the seal. */
 enum record_outcome recorder_add(struct recorder *recorder, const char *name, bool check,
                                  struct err *err) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,22 @@
 
 static const char seal_mark[] = "rollcall-quarantine 1 "; /* then size and digest */
 
+/* Names given one after the other lie on the same shelf, so many of them. */
+enum { TOGETHER = 256 };
+
+struct shelf {
+    int fd;
+    bool busy;                        /* somebody makes it durable */
+    uint64_t begun, finished, failed; /* numbers of the attempts to */
+};
+
 struct store {
     char *path;
     int fd, tmp_fd, lock_fd;
-    int shelves[STORE_SHELVES];
+    struct shelf shelves[STORE_SHELVES];
+    _Atomic uint64_t named; /* names given; begins anywhere */
+    pthread_mutex_t lock;   /* of what the shelves tell */
+    pthread_cond_t ended;   /* an attempt has */
 };
 
 static bool fail(struct err *err, const struct store *s, const char *what)
@@ -42,8 +55,8 @@ static bool open_shelves(struct store *s, struct err *err)
 
     for (unsigned i = 0; i < STORE_SHELVES; i++) {
         snprintf(name, sizeof name, "%02x", i);
-        s->shelves[i] = open_directory(s->fd, name);
-        if (s->shelves[i] < 0)
+        s->shelves[i].fd = open_directory(s->fd, name);
+        if (s->shelves[i].fd < 0)
             return fail(err, s, name);
     }
     s->tmp_fd = open_directory(s->fd, "tmp");
@@ -85,7 +98,12 @@ bool store_open(struct store **store, const char *directory, struct err *err)
     s->path = mem_text(directory);
     s->tmp_fd = s->lock_fd = -1;
     for (unsigned i = 0; i < STORE_SHELVES; i++)
-        s->shelves[i] = -1;
+        s->shelves[i].fd = -1;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->ended, NULL);
+    uint64_t any;
+    secret_random(&any, sizeof any);
+    s->named = any;
     s->fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool fine = s->fd >= 0 || fail(err, s, ".");
     if (fine && take_lock(s, err) && open_shelves(s, err) && clear_tmp(s, err))
@@ -103,14 +121,16 @@ void store_close(struct store **store)
     if (s == NULL)
         return;
     for (unsigned i = 0; i < STORE_SHELVES; i++)
-        if (s->shelves[i] >= 0)
-            close(s->shelves[i]);
+        if (s->shelves[i].fd >= 0)
+            close(s->shelves[i].fd);
     if (s->tmp_fd >= 0)
         close(s->tmp_fd);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     if (s->fd >= 0)
         close(s->fd);
+    pthread_cond_destroy(&s->ended);
+    pthread_mutex_destroy(&s->lock);
     free(s->path);
     free(s);
     *store = NULL;
@@ -124,14 +144,15 @@ static bool shelf_of(const char *name, unsigned *shelf)
     return strlen(name) == STORE_NAME && sscanf(name, "%2x/", shelf) == 1 && *shelf < STORE_SHELVES;
 }
 
-static void choose_name(char name[STORE_NAME + 1])
+static void choose_name(struct store *s, char name[STORE_NAME + 1])
 {
     uint8_t random[16];
 
     secret_random(random, sizeof random);
-    snprintf(name, STORE_NAME + 1, "%02x/", random[0]);
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(name + 3 + 2 * i, 3, "%02x", random[i]);
+    random[0] = (uint8_t)(s->named++ / TOGETHER);
+    str_hex(name, random, 1);
+    name[2] = '/';
+    str_hex(name + 3, random, sizeof random);
 }
 
 static bool write_all(int fd, struct span bytes)
@@ -155,24 +176,41 @@ static bool give_up(struct store_writing *w, struct err *err)
     return false;
 }
 
+static bool create(struct store_writing *w)
+{
+    w->fd = openat(w->store->tmp_fd, w->name + 3, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return w->fd >= 0 && write_all(w->fd, span_of(w->held.at, w->held.len));
+}
+
+/* What comes goes to the file from now on. */
+static bool spill(struct store_writing *w)
+{
+    bool fine = create(w);
+
+    buf_free(&w->held);
+    return fine;
+}
+
 bool store_begin(struct store *store, struct span front, struct store_writing *writing,
                  struct err *err)
 {
+    static const char unsealed[STORE_SEAL];
+
     *writing = (struct store_writing){.store = store, .fd = -1};
-    choose_name(writing->name);
-    writing->fd =
-        openat(store->tmp_fd, writing->name + 3, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (writing->fd < 0)
-        return give_up(writing, err);
+    choose_name(store, writing->name);
     writing->digesting = secret_digest_begin();
-    return (lseek(writing->fd, STORE_SEAL, SEEK_SET) == STORE_SEAL &&
-            write_all(writing->fd, front)) ||
-           give_up(writing, err);
+    buf_append(&writing->held, unsealed, sizeof unsealed);
+    buf_append(&writing->held, front.at, front.len);
+    return writing->held.len <= STORE_HELD || spill(writing) || give_up(writing, err);
 }
 
 bool store_write(struct store_writing *writing, struct span bytes, struct err *err)
 {
-    if (!write_all(writing->fd, bytes))
+    bool holds = writing->fd < 0 && bytes.len <= STORE_HELD - writing->held.len;
+
+    if (holds)
+        buf_append(&writing->held, bytes.at, bytes.len);
+    else if ((writing->fd < 0 && !spill(writing)) || !write_all(writing->fd, bytes))
         return give_up(writing, err);
     secret_digest_add(writing->digesting, bytes.at, bytes.len);
     writing->size += bytes.len;
@@ -185,27 +223,56 @@ static bool put_seal(struct store_writing *w)
     int len = snprintf(seal, sizeof seal, "%s%020" PRIu64 " ", seal_mark, w->size);
 
     secret_digest_end(&w->digesting, w->digest);
-    for (size_t i = 0; i < SECRET_DIGEST; i++)
-        len += snprintf(seal + len, sizeof seal - (size_t)len, "%02x", w->digest[i]);
-    seal[len++] = '\n';
-    return len == STORE_SEAL && pwrite(w->fd, seal, STORE_SEAL, 0) == STORE_SEAL;
+    str_hex(seal + len, w->digest, SECRET_DIGEST);
+    seal[STORE_SEAL - 1] = '\n';
+    if (w->fd >= 0)
+        return pwrite(w->fd, seal, STORE_SEAL, 0) == STORE_SEAL;
+    memcpy(w->held.at, seal, STORE_SEAL);
+    return create(w);
+}
+
+/* Everything that was put on the shelf before is durable. One attempt serves all who wait for its
+ * beginning; who waited for one that failed must not believe the next, which may not know of it. */
+static bool settle(struct store *s, struct shelf *shelf)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t mine = shelf->begun + 1;
+    while (shelf->finished < mine && shelf->failed < mine) {
+        if (shelf->busy) {
+            pthread_cond_wait(&s->ended, &s->lock);
+            continue;
+        }
+        shelf->busy = true;
+        uint64_t number = ++shelf->begun;
+        pthread_mutex_unlock(&s->lock);
+        bool fine = fsync(shelf->fd) == 0;
+        pthread_mutex_lock(&s->lock);
+        shelf->busy = false;
+        *(fine ? &shelf->finished : &shelf->failed) = number;
+        pthread_cond_broadcast(&s->ended);
+    }
+    bool fine = shelf->failed < mine;
+    pthread_mutex_unlock(&s->lock);
+    return fine;
 }
 
 bool store_commit(struct store_writing *writing, struct err *err)
 {
     struct store *s = writing->store;
-    unsigned shelf = 0;
+    unsigned number = 0;
 
-    if (!put_seal(writing) || !shelf_of(writing->name, &shelf) ||
-        renameat(s->tmp_fd, writing->name + 3, s->shelves[shelf], writing->name + 3) != 0)
+    if (!put_seal(writing) || !shelf_of(writing->name, &number) ||
+        renameat(s->tmp_fd, writing->name + 3, s->shelves[number].fd, writing->name + 3) != 0)
         return give_up(writing, err);
-    bool durable = fsync(writing->fd) == 0 && fsync(s->shelves[shelf]) == 0;
+    struct shelf *shelf = &s->shelves[number];
+    errno = EIO; /* what an attempt of somebody else failed with */
+    bool durable = fsync(writing->fd) == 0 && settle(s, shelf);
     int code = errno;
     close(writing->fd);
     writing->fd = -1;
     if (durable)
         return true;
-    unlinkat(s->shelves[shelf], writing->name + 3, 0);
+    unlinkat(shelf->fd, writing->name + 3, 0);
     errno = code;
     return fail(err, s, writing->name);
 }
@@ -219,6 +286,7 @@ void store_abandon(struct store_writing *writing)
         unlinkat(writing->store->tmp_fd, writing->name + 3, 0);
     }
     writing->fd = -1;
+    buf_free(&writing->held);
     if (writing->digesting != NULL)
         secret_digest_end(&writing->digesting, ignored);
 }
@@ -232,7 +300,7 @@ int store_read(struct store *store, const char *name, struct err *err)
 
     errno = ENOENT;
     if (shelf_of(name, &shelf))
-        fd = openat(store->shelves[shelf], name + 3, O_RDONLY | O_CLOEXEC);
+        fd = openat(store->shelves[shelf].fd, name + 3, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
         return fd;
     fail(err, store, name);
@@ -271,7 +339,7 @@ bool store_remove(struct store *store, const char *name, struct err *err)
 {
     unsigned shelf = 0;
 
-    return !shelf_of(name, &shelf) || unlinkat(store->shelves[shelf], name + 3, 0) == 0 ||
+    return !shelf_of(name, &shelf) || unlinkat(store->shelves[shelf].fd, name + 3, 0) == 0 ||
            errno == ENOENT || fail(err, store, name);
 }
 
@@ -281,7 +349,7 @@ bool store_list(struct store *store, unsigned shelf, store_file_fn *file, void *
     char name[STORE_NAME + 1];
     const struct dirent *entry;
     struct stat st;
-    int fd = openat(store->shelves[shelf], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(store->shelves[shelf].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 
     if (dir == NULL) {
@@ -291,7 +359,7 @@ bool store_list(struct store *store, unsigned shelf, store_file_fn *file, void *
     }
     while ((entry = readdir(dir)) != NULL) {
         if (strlen(entry->d_name) != STORE_NAME - 3 ||
-            fstatat(store->shelves[shelf], entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            fstatat(store->shelves[shelf].fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         snprintf(name, sizeof name, "%02x/%.32s", shelf, entry->d_name);
         file(context, name, (int64_t)st.st_mtim.tv_sec * CLOCK_SECOND + st.st_mtim.tv_nsec / 1000);

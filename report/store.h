@@ -2,10 +2,12 @@
  * store - the message files of a gateway's quarantine
  *
  * quarantine_directory/ab/abcdef… holds a seal, the envelope (envelope.h) and the message as they
- * came. A file is written in tmp/, sealed with the message's size and digest, renamed to its shelf,
- * and then it and the shelf are made durable: in that order file systems with a journal need to
- * write it once. After a power cut a file may be less than its seal says: then nobody was told that
- * it is kept. One process owns the directory (a lock); it may be used by many threads.
+ * came. A file is written in tmp/ (at once, when it is whole; a long one as it comes), sealed with
+ * the message's size and digest, renamed to its shelf, and then it and the shelf are made durable:
+ * in that order file systems with a journal need to write it once. Files that come at about the
+ * same time lie on the same shelf, so that it is made durable once for several. After a power cut a
+ * file may be less than its seal says: then nobody was told that it is kept. One process owns the
+ * directory (a lock); it may be used by many threads.
  */
 #ifndef ROLLCALL_STORE_H
 #define ROLLCALL_STORE_H
@@ -21,6 +23,7 @@
 enum {
     STORE_NAME = 2 + 1 + 32, /* "ab/ab…" */
     STORE_SHELVES = 256,
+    STORE_HELD = 64 * 1024, /* a file as long as this is not written before it is whole */
     STORE_SEAL = 22 + 20 + 1 + 2 * SECRET_DIGEST + 1, /* bytes of the seal, the first line */
 };
 
@@ -32,7 +35,9 @@ void store_close(struct store **store);
 
 struct store_writing {
     struct store *store;
-    int fd;
+    int fd; /* -1: not written yet */
+    struct buf
+        held; /* what is to be written; once it is committed: the file, if it was not longer */
     char name[STORE_NAME + 1];
     uint64_t size; /* of the message */
     uint8_t digest[SECRET_DIGEST];
@@ -46,7 +51,8 @@ bool store_begin(struct store *store, struct span front, struct store_writing *w
 bool store_write(struct store_writing *writing, struct span bytes, struct err *err) MUST_CHECK;
 /* Durable under its name, size and digest known. */
 bool store_commit(struct store_writing *writing, struct err *err) MUST_CHECK;
-/* Takes back what was begun and not committed; nothing when there is nothing. */
+/* Takes back what was begun and not committed, and forgets what is held; nothing when there is
+ * nothing. */
 void store_abandon(struct store_writing *writing);
 
 /* For reading; -1 and *err: ERR_DATA when it is not there. */

@@ -107,6 +107,24 @@ def process_clock(pid):
     return ~pid << 3 | 2
 
 
+def family_seconds(pid):
+    """What a server and all its processes have used of the processors, those that ended included."""
+    total, parents = 0, {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(fields[1]), [int(n) for n in fields[11:15]]
+    for one, (_, times) in parents.items():
+        ancestor = one
+        while ancestor in parents and ancestor != pid:
+            ancestor = parents[ancestor][0]
+        total += sum(times) if ancestor == pid else 0
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def alternate(rounds, sides, quiet, pids=None):
     """
     Calls the sides {name: function(round)} in turn, the order reversed every other round; {name: [results]}. With

@@ -167,6 +167,7 @@ static void check_store(void)
     char directory[] = "/tmp/rollcall-store.XXXXXX", tmp[64], command[64];
     struct store *store = NULL, *second = NULL;
     struct store_writing w, taken_back;
+    static char much[STORE_HELD];
     struct err err;
     char read_back[64] = "";
 
@@ -180,10 +181,17 @@ static void check_store(void)
        "begun");
     is_int(files_in(store), 0, "a file that is not whole has no name");
     ok(store_begin(store, span_text("x"), &taken_back, &err), "another");
-    is_int(entries(tmp), 2, "both lie in tmp");
+    is_int(entries(tmp), 0, "short ones are not written yet");
+    ok(store_write(&taken_back, span_of(much, sizeof much), &err) && taken_back.held.len == 0,
+       "a long one");
+    is_int(entries(tmp), 1, "lies in tmp");
     store_abandon(&taken_back);
     store_abandon(&taken_back);
+    is_int(entries(tmp), 0, "and not any more when it is taken back");
     ok(store_commit(&w, &err), "committed");
+    ok(w.held.len == STORE_SEAL + 13 && memcmp(w.held.at + STORE_SEAL, "front\nmessage", 13) == 0,
+       "what a short file holds is still there");
+    store_abandon(&w);
     is_int(entries(tmp), 0, "nothing is left in tmp");
     is_int(files_in(store), 1, "one file");
     is_int(w.size, 7, "size of the message");
@@ -200,7 +208,25 @@ static void check_store(void)
        "sealed with size and digest");
     close(fd);
 
-    ok(store_begin(store, span_text("x"), &taken_back, &err), "one more is begun");
+    struct store_writing other;
+    ok(store_begin(store, span_text("front\n"), &other, &err) &&
+           store_write(&other, span_of(much, sizeof much), &err) &&
+           store_write(&other, span_text("end"), &err) && store_commit(&other, &err),
+       "a long one is committed");
+    ok(other.name[0] == w.name[0] && other.name[1] == w.name[1], "on the shelf of the one before");
+    fd = store_read(store, other.name, &err);
+    ok(fd >= 0 && store_read_seal(fd, &sealed_size, sealed) && sealed_size == sizeof much + 3 &&
+           pread(fd, read_back, 9, STORE_SEAL + 6 + (off_t)sizeof much - 6) == 9 &&
+           memcmp(read_back, "\0\0\0\0\0\0end", 9) == 0,
+       "whole and sealed");
+    close(fd);
+    ok(store_remove(store, other.name, &err), "removed");
+    store_abandon(&other);
+
+    ok(store_begin(store, span_text("x"), &taken_back, &err) &&
+           store_write(&taken_back, span_of(much, sizeof much), &err),
+       "one more is begun");
+    is_int(entries(tmp), 1, "and written");
     close(taken_back.fd); /* as after a crash */
     secret_digest_end(&taken_back.digesting, digest);
     store_close(&store);
