@@ -8,6 +8,7 @@
 enum {
     LINE = 76,         /* RFC 2045 section 6.7, RFC 2047 section 2 */
     WORD_BYTES = 42,   /* of UTF-8 in one encoded word: 56 characters and "=?utf-8?B??=" */
+    NAME_MOST = 60,    /* characters of a name that is quoted on one line */
     VALUE_MOST = 2000, /* bytes of a field's value; longer ones are cut */
 };
 
@@ -92,12 +93,26 @@ void mail_field(struct buf *out, const char *name, const char *value)
     buf_text(out, "\r\n");
 }
 
+/* A name before an address: a quoted string (RFC 5322 section 3.2.4) where that is possible;
+ * filters mistrust what is encoded without need. */
+static void put_name(struct buf *out, const char *name)
+{
+    if (!is_plain(name) || strlen(name) > NAME_MOST) {
+        put_encoded(out, name);
+        return;
+    }
+    buf_text(out, "\"");
+    for (const char *c = name; *c != '\0'; c++)
+        buf_printf(out, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
+    buf_text(out, "\"");
+}
+
 /* An address is ours or was parsed (lib/addr): here only nothing may end its line. */
 static void put_address(struct buf *out, const char *name, const char *display, const char *address)
 {
     buf_printf(out, "%s: ", name);
     if (display != NULL && display[0] != '\0') {
-        put_encoded(out, display);
+        put_name(out, display);
         buf_text(out, "\r\n ");
     }
     buf_text(out, "<");

@@ -5,12 +5,18 @@ the one who asked, byte for byte, and not for the other.
 Catches: a link in a real mail that the panel does not take; a release that reaches a colleague, or nobody; a report
 whose URLs do something when they are only looked at.
 """
+import email.utils
+import re
 import time
 
+from browser import Browser
 from harness import eventually, main, smtp
+from panel import Panel
 from quarantine import GTUBE, Quarantine, Rspamd, filtering_gateway, stored
+from test_browser import check
 from test_links import Reported, path_of, press, token_of, urls_of, whole
-from test_report import DAY, links_of, text_of
+from test_quarantine import HOSTILE_MESSAGES
+from test_report import DAY, judge, links_of, text_of
 
 ANN, BOB = "ann@customer.test", "bob@customer.test"
 
@@ -49,6 +55,47 @@ def test_from_the_filter_to_the_link_to_the_mailbox():
         assert m.state(mine) == f"released release done {ANN} (link)"
         assert m.state(m.ids("bob")[0]) == "held"
         assert not of_filter(m.postfix.delivered(BOB)) and len(of_filter(m.postfix.delivered(ANN))) == 1
+
+
+def test_hostile_messages_are_reported_well_formed():
+    """What strangers send, through the real intake into a real mail and onto the pages of its links."""
+    with Reported([ANN]) as m, Quarantine(m.rc, release_port=m.postfix.port) as q:
+        for text in HOSTILE_MESSAGES.values():
+            replies = q.give(text.replace("\n", "\r\n").encode(), ANN)
+            assert [code for code, _ in replies] == [250], replies
+        m.command("spam", now=int(time.time()) + DAY)
+        m.command("send")
+        mail, = m.arrived(ANN, 1)  # parsed strictly
+        html, text = text_of(mail, "html"), text_of(mail)
+        assert len(links_of(mail)["show"]) == len(HOSTILE_MESSAGES) and mail["Bcc"] is None and mail["X"] is None
+        assert "<script" not in html and "&lt;script&gt;alert(1)" in html
+        assert "x Bcc: victim@example.org" in text and "xn--pple-43d.com" in text, text
+        assert not [c for c in html + text if ord(c) < 32 and c != "\n" or 0x7f <= ord(c) < 0xa0 or c in "\u202e\u200b"]
+        today = email.utils.formatdate().encode()  # it was made as of tomorrow
+        judge(re.sub(rb"(?m)^Date: .*$", b"Date: " + today, m.raw(ANN)[0], count=1))
+        with Panel(m.rc, link_key_file=m.rc.dir / "keys/link.key") as panel:
+            for url in urls_of(mail):
+                page = panel.client().get(path_of(url))
+                assert page.status == 200 and "<script>alert" not in page.text and "\u202e" not in page.text, url
+            look_at_links(m, panel, [path_of(url) for url in urls_of(mail) if "?t=" in url])
+
+
+def look_at_links(m, panel, paths):
+    """The pages as people see them, on a telephone and on a desk, without scripts; one message is released there."""
+    with Browser(phone=True, script=False) as b:
+        for path in paths[::5] + [path for path in paths if path.startswith("/unsubscribe")]:
+            for phone in (True, False):
+                b.emulate(phone, False)
+                b.go(panel.url + path)
+                check(b)
+        release = next(path for path in paths if path.startswith("/message?t=Ag"))
+        b.go(panel.url + release)
+        b.press("Release")
+        assert "Being released" in b.text()
+        check(b)
+    got, = eventually(lambda: [one for one in m.postfix.delivered(ANN) if one.startswith("Return-Path: <a@example.org>")], 30,
+                      "the released message")
+    assert got
 
 
 def press_again(panel, token):

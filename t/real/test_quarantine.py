@@ -15,6 +15,24 @@ SPAM = ("From: Seller <seller@shop.example>\nTo: you@example.com\nSubject: Offer
         "X-Spam-Status: Yes, score=12.5 required=6.0\n\nBuy.\n.\n..two dots\n")
 
 
+PARTS = "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(1000))
+HOSTILE_MESSAGES = {
+    "no headers": "just text\n",
+    "empty": "",
+    "10,000 headers": "".join(f"X-H-{i}: v\n" for i in range(10000)) + "\nx\n",
+    "NULs": "Subject: a\x00b\n\n\x00\x00text\x00\n",
+    "1,000 nested parts": PARTS + "\nx\n",
+    "injection": "Subject: =?utf-8?q?x=0D=0ABcc=3A_victim@example.org?=\n"
+                 "From: =?utf-8?q?a=0D=0AX=3A_y?= <a@b.example>\n\nx\n",
+    "override": "Subject: =?utf-8?b?4oCuZ3BqLmV4ZQ==?=\nFrom: =?utf-8?b?4oCu?= <a@b.example>\n\n\u202ex\u200b\n",
+    "homograph": "From: Bank <info@\u0430pple.com>\n\nx\n",
+    "terminal": "Subject: \x1b[2J\x1b]0;title\x07\n\n\x1b[31mred\x9b\n",
+    "script": "Subject: <script>alert(1)</script>\nContent-Type: text/html\n\n<script>alert(1)</script><b>bold</b>\n",
+    "bad charset": "Subject: =?x-none?b?gICA?=\nContent-Type: text/plain; charset=x-none\n\n\x80\n",
+    "SQL": "Subject: '); drop table quarantine_message; --\n\n\\'\"{}\n",
+}
+
+
 def make(**settings):
     rc = Rollcall(**settings)
     rc.cli("customer", "add", "Example")
@@ -174,25 +192,9 @@ def test_release_waits_for_its_listener():
 
 def test_hostile_messages():
     """Stored whole, shown harmless."""
-    parts = "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(1000))
-    messages = {
-        "no headers": "just text\n",
-        "empty": "",
-        "10,000 headers": "".join(f"X-H-{i}: v\n" for i in range(10000)) + "\nx\n",
-        "NULs": "Subject: a\x00b\n\n\x00\x00text\x00\n",
-        "1,000 nested parts": parts + "\nx\n",
-        "injection": "Subject: =?utf-8?q?x=0D=0ABcc=3A_victim@example.org?=\n"
-                     "From: =?utf-8?q?a=0D=0AX=3A_y?= <a@b.example>\n\nx\n",
-        "override": "Subject: =?utf-8?b?4oCuZ3BqLmV4ZQ==?=\nFrom: =?utf-8?b?4oCu?= <a@b.example>\n\n\u202ex\u200b\n",
-        "homograph": "From: Bank <info@\u0430pple.com>\n\nx\n",
-        "terminal": "Subject: \x1b[2J\x1b]0;title\x07\n\n\x1b[31mred\x9b\n",
-        "script": "Subject: <script>alert(1)</script>\nContent-Type: text/html\n\n<script>alert(1)</script><b>bold</b>\n",
-        "bad charset": "Subject: =?x-none?b?gICA?=\nContent-Type: text/plain; charset=x-none\n\n\x80\n",
-        "SQL": "Subject: '); drop table quarantine_message; --\n\n\\'\"{}\n",
-    }
     with make() as rc, Quarantine(rc) as q:
         numbers = {}
-        for name, text in messages.items():
+        for name, text in HOSTILE_MESSAGES.items():
             data = text.replace("\n", "\r\n").encode()
             before = set(q.files())
             assert codes(q.give(data, "bob@example.com")) == [250], name
@@ -213,7 +215,7 @@ def test_hostile_messages():
         assert "\ufffd" in show("override")["subject"]
         assert "xn--pple-43d.com" in show("homograph")["from"]
         assert show("script")["preview"].strip() == "bold"
-        assert rc.psql("select count(*) from quarantine_message") == str(len(messages) + 1)
+        assert rc.psql("select count(*) from quarantine_message") == str(len(HOSTILE_MESSAGES) + 1)
 
 
 def test_large_message_in_constant_memory():

@@ -95,6 +95,8 @@ static void check_whole(void)
 
     mail_compose(&out, &mail);
     ok(strstr(out.at, "Date: Tue, 24 Nov 2026 14:05:00 +0000\r\n") != NULL, "date");
+    ok(strstr(out.at, "From: \"A \\\"quoted\\\" name\"\r\n <a@example.com>\r\n") != NULL,
+       "a plain name is quoted, not encoded");
     ok(strstr(out.at, "To: <b@example.com??X: y>\r\n") != NULL, "an address ends no line");
     ok(strstr(out.at, "\r\n\r\n--=_rollcall\r\n") != NULL, "parts");
     ok(strcmp(out.at + out.len - 18, "\r\n--=_rollcall--\r\n") == 0, "and their end");
