@@ -118,8 +118,7 @@ static bool write_notice(struct compose *compose, const struct db_result *n, con
     return db_exec(
         compose->db,
         "insert into outbox (kind, customer_id, urgent, envelope_from, envelope_to,"
-        " message_id, body) values ('notice', $1, false, $2, $3, $4, $5)"
-        " on conflict (message_id) do nothing",
+        " message_id, body) values ('notice', $1, false, $2, $3, $4, $5)",
         DB_VALUES(db_text(n, 0, NOTICE_CUSTOMER), compose->from, contact, message_id, hex.at), NULL,
         err);
 }
