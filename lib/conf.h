@@ -64,6 +64,8 @@ struct conf {
     int64_t log_format;
     int64_t log_level; /* enum log_level */
     /* surroundings */
+    int64_t sandbox;
+    char *sandbox_read;
     char *postfix_config_directory;
     /* observation */
     char *observe_sources;

@@ -54,6 +54,19 @@ static bool check_path_or_none(const char *value, struct err *err)
 }
 
 /* Stands in mails as it is: nothing that would have to be escaped there. */
+static bool check_paths(const char *value, struct err *err)
+{
+    struct span rest = span_text(value), piece;
+
+    while (span_next(&rest, ',', &piece)) {
+        piece = span_trim(piece);
+        if (piece.len > 0 && piece.at[0] != '/')
+            return err_set(err, ERR_CONFIG, "'%.*s' is not an absolute path", (int)piece.len,
+                           piece.at);
+    }
+    return true;
+}
+
 static bool check_url(const char *value, struct err *err)
 {
     static const char plain[] =
@@ -209,6 +222,13 @@ const struct conf_row conf_rows[] = {
         "How log lines look: text, json."),
     ROW(CONF_CHOICE, log_level, "info", 0, 0, log_level, NULL, true,
         "The least level that is logged: debug, info, warning, error."),
+    ROW(CONF_BOOL, sandbox, "yes", 0, 1, NULL, NULL, false,
+        "Once started, the daemons give up the system calls (seccomp) and files (Landlock) that "
+        "they do not need. The log says when the kernel lacks one of them."),
+    ROW(CONF_TEXT, sandbox_read, "", 0, 4096, NULL, check_paths, false,
+        "What they may read besides the system's libraries, certificates and settings, the "
+        "directory of this file and what database names: files and directories with all below, "
+        "comma-separated. For instance a directory's ca_file elsewhere."),
     ROW(CONF_TEXT, postfix_config_directory, "/etc/postfix", 1, 1024, NULL, check_absolute, false,
         "The Postfix configuration that 'rollcall doctor' looks at."),
     ROW(CONF_TEXT, observe_sources, "/var/log/mail.log", 0, 4096, NULL, NULL, false,

@@ -5,11 +5,14 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "db.h"
+#include "sandbox.h"
 #include "str.h"
 
 void daemon_notify(const char *state)
@@ -76,6 +79,89 @@ long daemon_raise_files(void)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     return (long)limit.rlim_cur;
+}
+
+/* ---- the sandbox ---- */
+
+enum { PATHS_MOST = 128 };
+struct paths {
+    const char *at[PATHS_MOST + 1];
+    size_t count;
+};
+
+static void add_path(struct paths *paths, const char *path)
+{
+    if (path != NULL && path[0] == '/' && paths->count < PATHS_MOST)
+        paths->at[paths->count++] = path;
+}
+
+static void add_paths(struct paths *paths, const char *const *list)
+{
+    for (; *list != NULL; list++)
+        add_path(paths, *list);
+}
+
+/* The directory of an absolute path, to be freed; NULL: none that means anything. */
+static char *directory_of(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    size_t len = slash != NULL ? (size_t)(slash - file) : 0;
+    bool fine = len > 0 && file[0] == '/' && strncmp(file, "/dev/", 5) != 0;
+
+    return fine ? mem_span(span_of(file, len)) : NULL;
+}
+
+static void tell(enum sandbox_reach reach)
+{
+    static const char *const lacks[] = {
+        [SANDBOX_NO_FILES] = "files are not restricted: there is no Landlock",
+        [SANDBOX_NO_CALLS] = "system calls are not restricted: there are no seccomp filters",
+        [SANDBOX_NOTHING] = "neither system calls nor files are restricted",
+    };
+
+    if (reach == SANDBOX_ALL)
+        log_write(LOG_SANDBOX, "system calls and files that are not needed are given up");
+    else
+        log_write(LOG_SANDBOX_PARTLY, "%s", lacks[reach]);
+}
+
+void daemon_sandbox(const struct daemon_options *options, const struct conf *conf,
+                    const struct daemon_keeps *keeps)
+{
+    struct paths read = {0}, write = {0}, directories = {0};
+    char *owned[PATHS_MOST] = {0};
+    size_t owned_count = 0;
+    struct span rest = span_text(conf->sandbox_read), piece;
+
+    if (!conf->sandbox)
+        return;
+    char **files = db_files(conf->database);
+    add_paths(&read, keeps->read);
+    add_paths(&read, (const char *const *)files);
+    owned[owned_count++] = directory_of(options->file != NULL ? options->file : CONF_DEFAULT_FILE);
+    add_path(&read, owned[0]);
+    while (owned_count < PATHS_MOST / 2 && span_next(&rest, ',', &piece)) {
+        owned[owned_count++] = mem_span(span_trim(piece));
+        add_path(&read, owned[owned_count - 1]);
+    }
+    add_paths(&write, keeps->write);
+    for (size_t i = 0; keeps->replace[i] != NULL; i++) {
+        owned[owned_count++] = directory_of(keeps->replace[i]);
+        add_path(&write, owned[owned_count - 1]);
+    }
+    for (size_t i = 0; i < keeps->socket_count && owned_count < PATHS_MOST; i++)
+        if (keeps->sockets[i] != NULL) {
+            owned[owned_count++] = directory_of(keeps->sockets[i]);
+            add_path(&directories, owned[owned_count - 1]);
+        }
+    tell(sandbox_enter(&(struct sandbox){.read = read.at,
+                                         .write = write.at,
+                                         .remove = directories.at,
+                                         .forks = keeps->forks,
+                                         .executes = keeps->executes}));
+    for (size_t i = 0; i < owned_count; i++)
+        free(owned[i]);
+    db_files_free(&files);
 }
 
 void daemon_open_log(const char *program, const struct conf *conf)

@@ -27,6 +27,20 @@ bool daemon_owner_ids(const char *owner, uid_t *user, gid_t *group, struct err *
 /* Raises the soft limit of open files to the hard one; returns it. */
 long daemon_raise_files(void);
 
+/* What a daemon keeps when it gives up the rest (lib/sandbox.h); besides the settings' own. */
+enum { DAEMON_PATHS = 6 };
+struct daemon_keeps {
+    const char *read[DAEMON_PATHS + 1], *write[DAEMON_PATHS + 1]; /* NULL: none, and at the end */
+    const char *replace[DAEMON_PATHS + 1]; /* files written anew beside and renamed; "": none */
+    char *const *sockets; /* paths that it removes at its end; NULL among them: none */
+    size_t socket_count;
+    bool forks, executes;
+};
+struct daemon_options;
+/* By the setting `sandbox`. Call it before there are threads, after what root is needed for. */
+void daemon_sandbox(const struct daemon_options *options, const struct conf *conf,
+                    const struct daemon_keeps *keeps);
+
 /* log_open from the settings. */
 void daemon_open_log(const char *program, const struct conf *conf);
 

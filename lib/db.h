@@ -30,6 +30,11 @@ struct db_options {
     int interrupt;       /* as db_set_interrupt, for connecting too; 0 or -1: none */
 };
 
+/* The files that a connection string (and the environment) makes libpq read, NULL at the end; free
+ * with db_files_free. */
+char **db_files(const char *conninfo);
+void db_files_free(char ***files);
+
 /* ERR_CONFIG when every host refuses us for good (role, password, database, pg_hba.conf), else
  * ERR_TEMPORARY. */
 bool db_open(struct db **db, const struct db_options *options, struct err *err) MUST_CHECK;

@@ -7,9 +7,11 @@
  * time-outs are the one wait that is not bounded here.
  */
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "db_private.h"
@@ -358,4 +360,55 @@ bool db_open(struct db **out, const struct db_options *options, struct err *err)
     else
         db_close(&db);
     return done;
+}
+
+/* ---- what a sandbox has to leave ---- */
+
+static void add_file(char **files, size_t *count, const char *path)
+{
+    if (path != NULL && path[0] == '/')
+        files[(*count)++] = mem_text(path);
+}
+
+/* What stands in the connection string. */
+static void add_named(char **files, size_t *count, const char *conninfo)
+{
+    static const char *const keywords[] = {"passfile",    "sslcert", "sslkey",
+                                           "sslrootcert", "sslcrl",  "sslcrldir"};
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+
+    for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+        for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
+            if (strcmp(o->keyword, keywords[i]) == 0)
+                add_file(files, count, o->val);
+    PQconninfoFree(options);
+}
+
+char **db_files(const char *conninfo)
+{
+    enum { FILES_MOST = 24 };
+    static const char *const environment[] = {"PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR",
+                                              "PGSSLCERT",  "PGSSLKEY",      "PGSSLROOTCERT"};
+    static const char *const at_home[] = {".pgpass", ".pg_service.conf", ".postgresql"};
+    char **files = mem_zero(FILES_MOST, sizeof *files);
+    const struct passwd *user = getpwuid(geteuid());
+    size_t count = 0;
+
+    add_named(files, &count, conninfo);
+    for (size_t i = 0; i < sizeof environment / sizeof environment[0]; i++)
+        add_file(files, &count, getenv(environment[i]));
+    for (size_t i = 0; user != NULL && i < sizeof at_home / sizeof at_home[0]; i++) {
+        STR_AUTO path = mem_printf("%s/%s", user->pw_dir, at_home[i]);
+        add_file(files, &count, path);
+    }
+    add_file(files, &count, "/etc/postgresql-common/pg_service.conf");
+    return files;
+}
+
+void db_files_free(char ***files)
+{
+    for (size_t i = 0; *files != NULL && (*files)[i] != NULL; i++)
+        free((*files)[i]);
+    free(*files);
+    *files = NULL;
 }

@@ -22,6 +22,12 @@ const struct log_event_row log_events[LOG_EVENTS] = {
                            "force. Correct it and send SIGHUP once more."},
     [LOG_PRIVILEGES] = {"privileges", LEVEL_INFO,
                         "The daemon was started as root and now runs as its own user."},
+    [LOG_SANDBOX] = {"sandbox", LEVEL_DEBUG,
+                     "The daemon has given up the system calls and files it does not need."},
+    [LOG_SANDBOX_PARTLY] = {"sandbox-partly", LEVEL_WARNING,
+                            "The kernel lacks or forbids a part of the sandbox (Landlock for "
+                            "files, seccomp filters for system calls); the daemon goes on "
+                            "without that part."},
     [LOG_ANSWER] = {"answer", LEVEL_INFO, "One policy answer (setting log_answers)."},
     [LOG_SHADOW] =
         {"shadow", LEVEL_INFO,

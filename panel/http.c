@@ -308,6 +308,16 @@ bool http_prepare(struct http **http, struct panel *panel, struct err *err)
             err_prefix(err, "panel_metrics_listen"));
 }
 
+char *const *http_sockets(const struct http *http)
+{
+    return http->pages.paths;
+}
+
+size_t http_socket_count(const struct http *http)
+{
+    return http->pages.count;
+}
+
 bool http_serve(struct http *http, struct err *err)
 {
     return serve_all(http, &http->metrics, serve_metrics, err) &&

@@ -150,6 +150,10 @@ static bool start(struct program *p, struct err *err)
         !prepare_spool(conf, err) || !http_prepare(&p->http, panel, err) ||
         !become_user(conf, err) || !views_open(&panel->views, err))
         return false;
+    daemon_sandbox(&p->options, conf,
+                   &(struct daemon_keeps){.write = {conf->panel_spool_directory},
+                                          .sockets = http_sockets(p->http),
+                                          .socket_count = http_socket_count(p->http)});
     panel->pool =
         pool_open(&(struct pool_options){.conninfo = conf->database,
                                          .program = "rollcall-panel",

@@ -168,6 +168,16 @@ static size_t worker_count(const struct conf *conf)
                                     : 1;
 }
 
+static void give_up(const struct program *p)
+{
+    const struct conf *conf = &p->conf.value;
+
+    daemon_sandbox(&p->options, conf,
+                   &(struct daemon_keeps){.write = {conf->replica_directory},
+                                          .sockets = p->listeners.paths,
+                                          .socket_count = p->listeners.count});
+}
+
 /* The replica answers before PostgreSQL is looked for. */
 static bool start(struct program *p, struct err *err)
 {
@@ -175,6 +185,7 @@ static bool start(struct program *p, struct err *err)
     size_t workers = worker_count(conf);
     struct network_list inside;
 
+    give_up(p);
     if (!network_list_parse(span_text(conf->inside_networks), &inside, err))
         return false;
     if (!replica_open(&p->replica,

@@ -5,8 +5,8 @@
 
 #include "lib/log.h"
 #include "lib/mail.h"
-#include "report/compose_parts.h"
 #include "lib/render.h"
+#include "report/compose_parts.h"
 #include "report/zone.h"
 
 void compose_arrays(const struct db_result *runs, struct buf *ids, struct buf *categories,

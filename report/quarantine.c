@@ -153,6 +153,12 @@ static bool start(struct program *p, struct err *err)
     const char *gateway = daemon_gateway_name(conf);
     size_t connections = (size_t)conf->quarantine_database_connections;
 
+    daemon_sandbox(&p->options, conf,
+                   &(struct daemon_keeps){.write = {conf->quarantine_directory},
+                                          .replace = {conf->quarantine_metrics_file},
+                                          .sockets = p->listeners.paths,
+                                          .socket_count = p->listeners.count});
+
     p->pool = pool_open(&(struct pool_options){.conninfo = conf->database,
                                                .program = "rollcall-quarantine",
                                                .timeout_us = conf->database_timeout,

@@ -51,12 +51,32 @@ static bool open_database(const struct program *p, struct db **db, struct err *e
 
 /* ---- spam ---- */
 
+/* Keys that are not there yet are made while that may be written; an error is told by who needs
+ * them. */
+static void give_up(const struct program *p)
+{
+    const struct conf *conf = &p->conf.value;
+    const char *const files[] = {conf->secret_key_file, conf->link_key_file};
+    uint8_t key[SECRET_KEY];
+    struct err ignored;
+
+    for (size_t i = 0; i < 2; i++)
+        if (secret_key_load(files[i], true, key, &ignored))
+            secret_forget(key, sizeof key);
+    daemon_sandbox(
+        &p->options, conf,
+        &(struct daemon_keeps){.read = {files[0], files[1]},
+                               .replace = {conf->report_metrics_file, conf->outbox_metrics_file}});
+}
+
 static bool run_spam(struct program *p, struct err *err)
 {
     struct compose compose = {.conf = &p->conf.value, .now = p->now};
     struct figures_run run = {.begun_us = clock_wall_us()};
     int64_t made = 0, begun = clock_elapsed_us();
     struct err trouble;
+
+    give_up(p);
     bool fine = open_database(p, &compose.db, err) && compose_prepare(&compose, err);
 
     if (fine)
@@ -102,6 +122,7 @@ static bool run_send(struct program *p, struct err *err)
     struct outbox_tally tally = {0};
     pthread_t thread;
 
+    give_up(p);
     stopper.wake = eventfd(0, EFD_CLOEXEC);
     sigemptyset(&stopper.signals);
     sigaddset(&stopper.signals, SIGTERM);

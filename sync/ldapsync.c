@@ -343,6 +343,20 @@ static bool serve_requests(const struct ldapsync *s, struct err *err)
     return fine && requests_serve(&options, err);
 }
 
+/* Directories are asked by processes; requests start this program again for each. */
+static void give_up(const struct ldapsync *s)
+{
+    const struct conf *conf = &s->conf.value;
+    const char *temporary = getenv("TMPDIR");
+
+    daemon_sandbox(&s->options, conf,
+                   &(struct daemon_keeps){.read = {conf->secret_key_file},
+                                          .write = {temporary != NULL ? temporary : "/tmp"},
+                                          .replace = {conf->ldap_metrics_file},
+                                          .forks = true,
+                                          .executes = s->requests});
+}
+
 int main(int argc, char **argv)
 {
     struct ldapsync s = {.run = {.actor = program}};
@@ -354,6 +368,7 @@ int main(int argc, char **argv)
     secret_init();
     directory_init();
     daemon_open_log(program, &s.conf.value);
+    give_up(&s);
     s.run.conf = &s.conf.value;
     /* a dry run that tells nobody would be none */
     s.run.records = s.run.records || s.run.look || s.run.dry_run;

@@ -34,7 +34,8 @@ class Panel:
             "database": f"host={owner.host} dbname={owner.dbname} user=rollcall_panel", "database_timeout": "3s",
             "panel_listen": f"inet:127.0.0.1:{self.port}", "panel_metrics_listen": f"inet:127.0.0.1:{self.metrics_port}",
             "panel_url": self.url, "panel_user": POLICY_USER, "panel_spool_directory": self.spool,
-            "secret_key_file": self.key, "link_key_file": self.link_key, **settings}
+            "secret_key_file": self.key, "link_key_file": self.link_key, "sandbox_read": "/tmp",  # whose certificates lie there
+            **settings}
         self.process = None
 
     def __enter__(self):

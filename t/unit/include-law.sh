@@ -28,6 +28,7 @@ gnutls/.*                               lib/directory_certificate.c
 jansson\.h                              cli/out.c
 event2/.*|event\.h                      policyd/metrics.c
 microhttpd\.h                           panel/http.c
+seccomp\.h                              lib/sandbox.c
 TABLE
 }
 
