@@ -22,12 +22,12 @@ struct roll_request change_request(const struct visit *visit, enum roll_mode mod
 void change_tell(const struct visit *visit, const struct roll_outcome *outcome, struct buf *note)
 {
     static const char *const words[] = {
-        [ROLL_UNCHANGED] = "Nothing had to be changed.",
-        [ROLL_DRY] = "Nothing had to be changed.",
+        [ROLL_UNCHANGED] = N_("Nothing had to be changed."),
+        [ROLL_DRY] = N_("Nothing had to be changed."),
         [ROLL_APPLIED] =
-            "Change {id}: {added} added, {removed} removed, {changed} changed; live on "
-            "every gateway within a second.",
-        [ROLL_HELD] = "Change {id} is held: {why}",
+            N_("Change {id}: {added} added, {removed} removed, {changed} changed; live on "
+               "every gateway within a second."),
+        [ROLL_HELD] = N_("Change {id} is held: {why}"),
     };
     struct data *values = data_map(visit->arena);
 

@@ -141,14 +141,15 @@ static const char *note_for(const char *act, const char *outcome)
     static const struct {
         const char *outcome, *act, *note;
     } notes[] = {
-        {"asked", "allow", "The sender is allowed, the message is being released."},
-        {"asked", NULL, "Being released: it arrives within seconds."},
-        {"deleted", NULL, "The sender is blocked, the message is deleted."},
-        {"released", NULL, "It was released before."},
-        {"ruled", "allow", "The sender is allowed."},
-        {"ruled", NULL, "The sender is blocked."},
-        {"lost", NULL, "The file of this message is not there any more: it cannot be released."},
-        {"gone", NULL, "This message was deleted before."},
+        {"asked", "allow", N_("The sender is allowed, the message is being released.")},
+        {"asked", NULL, N_("Being released: it arrives within seconds.")},
+        {"deleted", NULL, N_("The sender is blocked, the message is deleted.")},
+        {"released", NULL, N_("It was released before.")},
+        {"ruled", "allow", N_("The sender is allowed.")},
+        {"ruled", NULL, N_("The sender is blocked.")},
+        {"lost", NULL,
+         N_("The file of this message is not there any more: it cannot be released.")},
+        {"gone", NULL, N_("This message was deleted before.")},
     };
 
     for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++)

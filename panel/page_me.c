@@ -5,6 +5,7 @@
 #include "lib/clock.h"
 #include "lib/password.h"
 #include "lib/password_request.h"
+#include "lib/text.h"
 #include "panel/page.h"
 #include "panel/second.h"
 
@@ -91,6 +92,7 @@ bool page_me(struct visit *visit, struct err *err)
 {
     data_text(visit->data, "time_zone",
               visit->session.time_zone[0] != '\0' ? visit->session.time_zone : "UTC");
+    data_text(visit->data, "taste", visit->session.language);
     data_flag(visit->data, "has_key", visit->panel->has_key);
     return visit_show(visit, "me", err);
 }
@@ -100,6 +102,8 @@ bool do_taste(struct visit *visit, struct err *err)
     DB_RESULT_AUTO known = NULL;
     DB_RESULT_AUTO row = NULL;
     const char *zone = form_value(&visit->form, "time_zone");
+    const char *language = form_value(&visit->form, "language");
+    enum text_language ours;
     char digest[SESSION_DIGEST_TEXT + 1];
 
     if (!db_query(visit->db, &known, "select from pg_timezone_names where name = $1",
@@ -112,9 +116,11 @@ bool do_taste(struct visit *visit, struct err *err)
         visit->status = 422;
         return page_me(visit, err);
     }
+    if (!text_language_find(language, &ours))
+        language = ""; /* as the browser wishes */
     session_digest(visit->session.token, digest);
-    return db_query(visit->db, &row, "select panel_set_taste($1::bytea, '', $2)",
-                    DB_VALUES(digest, zone), err) &&
+    return db_query(visit->db, &row, "select panel_set_taste($1::bytea, $3, $2)",
+                    DB_VALUES(digest, zone, language), err) &&
            visit_go(visit, visit_words(visit, "Saved."), "/me");
 }
 

@@ -101,10 +101,10 @@ static bool go_back(struct visit *visit, const char *note)
 static const struct act {
     const char *name, *what, *rule, *note;
 } acts[] = {
-    {"release", "release", NULL, "Being released: they arrive within seconds."},
-    {"delete", "delete", NULL, "Deleted."},
-    {"allow", "release", "allow", "The sender is allowed, the message is being released."},
-    {"block", "delete", "block", "The sender is blocked, the message is deleted."},
+    {"release", "release", NULL, N_("Being released: they arrive within seconds.")},
+    {"delete", "delete", NULL, N_("Deleted.")},
+    {"allow", "release", "allow", N_("The sender is allowed, the message is being released.")},
+    {"block", "delete", "block", N_("The sender is blocked, the message is deleted.")},
 };
 
 static bool tell(struct visit *visit, const struct act *act, size_t chosen, size_t done)

@@ -19,6 +19,7 @@ struct path {
 enum step_kind {
     STEP_TEXT,
     STEP_VALUE,
+    STEP_WORD,
     STEP_WORDS,
     STEP_IF,
     STEP_JUMP,
@@ -92,14 +93,14 @@ static bool take_path(struct span text, struct path *path, struct err *err)
     return path->count > 0 || err_set(err, ERR_DATA, "a name is missing");
 }
 
-static bool add_value(struct compiler *c, struct span tag, struct err *err)
+static bool add_value(struct compiler *c, struct span tag, enum step_kind kind, struct err *err)
 {
     struct path path;
     enum template_place place;
 
     if (!take_path(tag, &path, err) || !template_html_place(&c->html, &place, err))
         return false;
-    struct step *step = add_step(c, STEP_VALUE);
+    struct step *step = add_step(c, kind);
     step->path = path;
     step->place = place;
     c->html.seen++; /* what follows a value in a URL is a part of it */
@@ -238,6 +239,8 @@ static bool add_tag(struct compiler *c, struct span tag, struct err *err)
         return add_words(c, tag, false, err);
     if (begins(&tag, "n "))
         return add_words(c, tag, true, err);
+    if (begins(&tag, "w "))
+        return add_value(c, tag, STEP_WORD, err);
     if (begins(&tag, ">"))
         return add_part(c, tag, err);
     if (begins(&tag, "#if "))
@@ -252,7 +255,7 @@ static bool add_tag(struct compiler *c, struct span tag, struct err *err)
         return close_block(c, tag, err);
     if (span_equals(span_trim(tag), "else"))
         return otherwise(c, err);
-    return add_value(c, tag, err);
+    return add_value(c, tag, STEP_VALUE, err);
 }
 
 static void add_text(struct compiler *c, struct span text)
@@ -407,6 +410,17 @@ static void put_step_words(const struct renderer *r, const struct step *step)
     put_words(r, words, step->place);
 }
 
+/* A value that is a word of ours, such as a state. */
+static void put_word(const struct renderer *r, const struct step *step)
+{
+    STR_AUTO word = mem_span(text_of(look_up(r, &step->path)));
+    const char *known = word;
+
+    if (r->words->translate != NULL)
+        known = r->words->translate(r->words->context, word, NULL, 0);
+    template_escape(r->out, step->place, span_text(known));
+}
+
 static bool holds(const struct renderer *r, const struct step *step)
 {
     const struct data *data = look_up(r, &step->path);
@@ -450,6 +464,9 @@ static size_t take_step(struct renderer *r, const struct step *step, size_t i)
         return i + 1;
     case STEP_VALUE:
         template_escape(r->out, step->place, text_of(look_up(r, &step->path)));
+        return i + 1;
+    case STEP_WORD:
+        put_word(r, step);
         return i + 1;
     case STEP_WORDS:
         put_step_words(r, step);

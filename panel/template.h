@@ -4,6 +4,7 @@
  *
  *     {{name}} {{user.name}} {{.}}       a value: in text, in a quoted attribute, in a URL
  *     {{_ Delete {name} }}               words for people, translated, with values in them
+ *     {{w state}}                        a value that is a word of ours (t/words.py), translated
  *     {{n count|one user|{count} users}} the same by number
  *     {{#if name}} {{#if name=text}} {{#unless …}} {{else}} {{/if}} {{/unless}}
  *     {{#each list}} … {{else}} nothing in it {{/each}}   {{#with map}} … {{/with}}

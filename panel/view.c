@@ -102,7 +102,7 @@ static void put_surroundings(struct visit *visit)
     struct data *me = data_child(visit->data, "me");
 
     data_text(visit->data, "version", visit->panel->views->version);
-    data_text(visit->data, "language", "en");
+    data_text(visit->data, "language", text_languages[view_language(visit)]);
     data_flag(visit->data, "signed_in", in);
     data_text(visit->data, "tab", visit->route != NULL ? visit->route->tab : "");
     if (!in)
@@ -115,15 +115,64 @@ static void put_surroundings(struct visit *visit)
     data_flag(me, "second_factor", session->second_factor);
 }
 
+/* ---- languages ---- */
+
+/* What a browser would rather read: of ours the one with the highest weight (RFC 9110 section
+ * 12.5.4), the first of equals. */
+static enum text_language accepted(const char *header)
+{
+    enum text_language best = TEXT_EN, language;
+    struct span rest = span_text(header), piece, tag, weight;
+    int most = 0;
+
+    while (span_next(&rest, ',', &piece)) {
+        struct span more = span_trim(piece), code;
+        int q = 1000;
+        if (!span_next(&more, ';', &tag))
+            continue;
+        weight = span_trim(more);
+        if (weight.at != NULL && weight.len > 2 && memcmp(weight.at, "q=", 2) == 0)
+            q = (int)(strtod(weight.at + 2, NULL) * 1000);
+        tag = span_trim(tag);
+        if (!span_next(&tag, '-', &code)) /* de-AT: de */
+            continue;
+        STR_AUTO name = mem_span(code);
+        for (char *c = name; *c != '\0'; c++)
+            *c = str_lower(*c);
+        if (q > most && text_language_find(name, &language)) {
+            best = language;
+            most = q;
+        }
+    }
+    return best;
+}
+
+enum text_language view_language(const struct visit *visit)
+{
+    enum text_language language;
+
+    if (visit->session.language[0] != '\0' &&
+        text_language_find(visit->session.language, &language))
+        return language;
+    return visit->languages != NULL ? accepted(visit->languages) : TEXT_EN;
+}
+
 const char *visit_words(const struct visit *visit, const char *text)
 {
-    (void)visit;
-    return text;
+    return text_get(view_language(visit), text);
+}
+
+static const char *translate(const void *context, const char *one, const char *many, int64_t number)
+{
+    const enum text_language *language = context;
+
+    return many != NULL ? text_plural(*language, one, many, number) : text_get(*language, one);
 }
 
 bool view_render(struct visit *visit, const char *name, struct err *err)
 {
-    static const struct template_words words;
+    const enum text_language language = view_language(visit);
+    const struct template_words words = {.translate = translate, .context = &language};
     const struct template *template = find_template(visit->panel->views, name);
 
     if (template == NULL)

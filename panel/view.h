@@ -4,6 +4,7 @@
 #ifndef ROLLCALL_PANEL_VIEW_H
 #define ROLLCALL_PANEL_VIEW_H
 
+#include "lib/text.h"
 #include "panel/visit.h"
 
 /* Files that are compiled in: "templates/sign-in.html", "static/app.css". */
@@ -19,6 +20,8 @@ const struct panel_file *view_file(const char *folder, struct span name);
 /* Compiles every template; err names the one that is wrong. */
 bool views_open(struct views **views, struct err *err) MUST_CHECK;
 void views_free(struct views **views);
+/* The taste of who is here, else what the browser would rather read. */
+enum text_language view_language(const struct visit *visit);
 /* Renders visit->data into visit->body. */
 bool view_render(struct visit *visit, const char *template, struct err *err) MUST_CHECK;
 

@@ -528,7 +528,7 @@ void visit_fail(struct visit *visit, int status, const char *why)
     visit->status = status;
     buf_clear(&visit->body);
     data_int(visit->data, "status", status);
-    data_text(visit->data, "why", why != NULL ? why : "");
+    data_text(visit->data, "why", why != NULL ? visit_words(visit, why) : "");
     if (!view_render(visit, "error", &err))
         log_write(LOG_PANEL_TROUBLE, "%s", err.text);
 }
