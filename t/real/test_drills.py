@@ -70,7 +70,7 @@ def live_after(c, name, there):
 
 def test_a_long_bad_line():
     """The gateways are far away: frames are late, lost, and for a while none comes through. Changes arrive, later."""
-    rng, rounds = seeded(), 30 if FULL else 4
+    rng, rounds = seeded(), 15 if FULL else 4
     with Cluster(1000, gateways=2, postfixes=0, cable=LongHost) as c:
         far = c.gateway_hosts
         with c.watched(), Writer(c) as writer:
@@ -328,7 +328,7 @@ def applied(roll):
 def test_upgrade_killed_in_the_middle():
     """kill -9 of `rollcall db upgrade`, and PostgreSQL crashing under it: each migration is there whole or not at all,
     gateways go on meanwhile, and the next upgrade makes of it what a new database is."""
-    rng, kills, halts, number = seeded(), 60 if FULL else 6, [], 0
+    rng, kills, halts, number = seeded(), 20 if FULL else 6, [], 0
     with PostgreSQL() as pg, Rollcall(pg) as fresh:
         wanted = schema(pg, fresh.dbname)
         make_version(pg, "first", 1)
