@@ -389,10 +389,12 @@ static bool write_audit(struct db *db, const char *actor, const char *action, co
     if (change != NULL && change->password != NULL)
         buf_printf(&detail, "%s\"password\":\"(changed)\"", detail.len > 1 ? "," : "");
     buf_text(&detail, "}");
-    return db_exec(db,
-                   "insert into audit (actor, program, action, object, detail)"
-                   " values ($1, 'rollcall', $2, $3, $4::jsonb)",
-                   DB_VALUES(actor, action, name, detail.at), NULL, err);
+    return db_exec(
+        db,
+        "insert into audit (actor, program, action, object, detail)"
+        " values ($1, coalesce(nullif(current_setting('application_name'), ''), 'rollcall'),"
+        " $2, $3, $4::jsonb)",
+        DB_VALUES(actor, action, name, detail.at), NULL, err);
 }
 
 bool ldap_source_set(struct db *db, const struct ldap_change *change, bool *made, struct err *err)

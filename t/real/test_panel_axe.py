@@ -1,4 +1,4 @@
-"""browser_axe: axe-core finds no violation of WCAG 2.2 AA on any page, on a desk and on a telephone, light and dark. The
+"""panel_axe: axe-core finds no violation of WCAG 2.2 AA on any page, on a desk and on a telephone, light and dark. The
 pages are those of panel/route.c: one that is not reached fails the test.
 """
 import base64
@@ -9,7 +9,7 @@ import re
 
 from browser import Browser
 from harness import TREE, main
-from test_browser import CHECKS
+from test_panel_browser import CHECKS
 from test_links import LIST, SHOW, UNSUBSCRIBE, sign
 from test_panel_security import ROUTES, ZEBRA, numbers_of, two_customers
 

@@ -1,4 +1,4 @@
-"""browser: the whole story as people live it, in Chromium, with real servers. An operator signs in for the first time, adds
+"""panel_browser: the whole story as people live it, in Chromium, with real servers. An operator signs in for the first time, adds
 a customer and a domain, connects its directory (slapd), imports a file with bad lines, pastes, undoes a change, switches
 the relay check after its preflight; mail comes through Postfix and rspamd; a user opens the link of a report, asks for a
 password in two steps out of two mails, releases a message that then arrives, blocks a sender, changes the report's times.
