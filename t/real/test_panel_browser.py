@@ -301,8 +301,8 @@ def users_story(b, m, panel, gateway, alice, day):
     assert "news@friends.example" in b.text("tbody")
     report_times(b, rc, panel, alice)
     go(b, panel, "/password", "user-password")
-    b.press("Sign out everywhere")
-    assert "signed out everywhere" in b.text()
+    b.press("Überall abmelden")  # in the language of the reports, from now on
+    assert "überall abgemeldet" in b.text()
 
 
 def frame(b, title):
