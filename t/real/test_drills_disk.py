@@ -120,6 +120,7 @@ def test_temporary_directory_of_ldapsync_full():
         connect(rc, ldap, domains=("example.com",))
         real = rc.environment
         rc.environment = lambda **more: real(TMPDIR=str(rc.dir / "disk"), **more)
+        rc.set(sandbox_read="/tmp")  # where the certificates lie, which is no temporary directory any more
         fill(filler)
         failed = rc.run("ldap", "sync", "example.com", check=False)
         assert failed.returncode == 75 and "No space left" in failed.stderr, (failed.returncode, failed.stderr)
