@@ -371,11 +371,10 @@ static bool work(struct sender *s, struct err *err)
     bool reached = true;
     bool fine = connect_database(s, err) && end_jobs(s, false, err) &&
                 (!s->first || clean_up(s, err)) && send_all(s, &reached, err) && reached;
-    bool due = !s->options->follow || clock_elapsed_us() - s->figured_us > FIGURES;
+    bool due = s->options->follow && clock_elapsed_us() - s->figured_us > FIGURES;
 
     if (s->first && due && s->db != NULL && db_alive(s->db))
         write_figures(s);
-
     if (!s->options->follow || *s->options->stop)
         return fine;
     if (fine)
@@ -395,7 +394,8 @@ static void *run_sender(void *context)
             pause_for(s, PAUSE);
         }
     } while (s->options->follow && !*s->options->stop);
-    db_close(&s->db);
+    if (!s->first)
+        db_close(&s->db);
     submit_close(&s->submit);
     forget_jobs(s);
     for (size_t i = 0; i < TAKEN_MOST; i++)
@@ -419,6 +419,14 @@ static bool start_sender(struct sender *s, struct err *err)
         return true;
     submit_close(&s->submit);
     return err_set(err, ERR_TEMPORARY, "no thread can be started");
+}
+
+/* The first sender's connection outlives its thread: what the others did counts, too. */
+static void end_first(struct sender *s)
+{
+    if (s->db != NULL && db_alive(s->db))
+        write_figures(s);
+    db_close(&s->db);
 }
 
 bool outbox_send(const struct outbox_options *options, struct outbox_tally *tally, struct err *err)
@@ -447,6 +455,8 @@ bool outbox_send(const struct outbox_options *options, struct outbox_tally *tall
             fine = false;
         }
     }
+    if (started > 0)
+        end_first(&senders[0]);
     sent_close(&sent);
     secret_forget(seal, sizeof seal);
     free(senders);
