@@ -157,7 +157,7 @@ def test_a_users_own():
         assert c.fill("/reports/mine", zone="Nowhere").status == 422
         c.fill("/reports/mine", enabled="no")
         assert in_force(rc, "alice@customer.test", "enabled") == "f"
-        assert "You get no report" in c.get("/reports/mine").text
+        assert "No recibe ningún informe." in c.get("/reports/mine").text, "and the panel speaks the reports' language"
         # the administrator decides: then nothing but off
         root = panel.client()
         root.sign_in("root")
