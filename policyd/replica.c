@@ -444,17 +444,13 @@ void replica_leave(struct replica *replica, size_t number)
     epoch_leave(&replica->epoch, number);
 }
 
-static enum lookup find_on_disk(const struct replica_generation *generation, struct span key,
-                                struct index_entry *entry)
+static enum lookup find_on_disk(struct kv_table *table, struct span key, struct index_entry *entry)
 {
-    struct kv_table *table = atomic_load(&generation->recipients);
     struct replica_recipient recipient;
     char value[REPLICA_VALUE_MAX];
     size_t len;
     struct err err;
 
-    if (table == NULL)
-        return LOOKUP_FAILED;
     switch (kv_get(table, key, value, sizeof value, &len, &err)) {
     case KV_ABSENT:
         return LOOKUP_ABSENT;
@@ -477,15 +473,28 @@ void replica_probe(const struct replica_generation *generation, int32_t domain_i
         probe->hash = index_hash(probe->index, span_of(probe->key, probe->key_len));
 }
 
+static enum lookup find_in_memory(const struct index *index, uint64_t hash,
+                                  struct index_entry *entry)
+{
+    *entry = index_find_hashed(index, hash);
+    return entry->state == INDEX_ABSENT || entry->state == INDEX_REFUSED ? LOOKUP_ABSENT
+                                                                         : LOOKUP_FOUND;
+}
+
 enum lookup replica_find(const struct replica_generation *generation,
                          const struct replica_probe *probe, struct index_entry *entry)
 {
+    struct span key = span_of(probe->key, probe->key_len);
+
     *entry = (struct index_entry){INDEX_ABSENT, 0};
-    if (probe->index == NULL)
-        return find_on_disk(generation, span_of(probe->key, probe->key_len), entry);
-    *entry = index_find_hashed(probe->index, probe->hash);
-    return entry->state == INDEX_ABSENT || entry->state == INDEX_REFUSED ? LOOKUP_ABSENT
-                                                                         : LOOKUP_FOUND;
+    if (probe->index != NULL)
+        return find_in_memory(probe->index, probe->hash, entry);
+    struct kv_table *table = atomic_load(&generation->recipients);
+    if (table != NULL)
+        return find_on_disk(table, key, entry);
+    /* Taken away since the probe was made: the index is there by now, or there is nothing. */
+    const struct index *index = atomic_load(&generation->index);
+    return index != NULL ? find_in_memory(index, index_hash(index, key), entry) : LOOKUP_FAILED;
 }
 
 int64_t replica_age_us(const struct replica *replica, int64_t now_us)

@@ -193,6 +193,27 @@ static void test_first_confirmation(void)
     replica_close(&replica);
 }
 
+/* A question that was begun while the disk answered, and ended when memory did. */
+static void test_filled_between(void)
+{
+    struct replica *replica = open_replica();
+    struct replica_probe there, not_there;
+    struct index_entry entry;
+
+    const struct replica_generation *generation = replica_enter(replica, 0);
+    replica_probe(generation, 1, span_text("u000000"), &there);
+    replica_probe(generation, 1, span_text("nobody"), &not_there);
+    replica_leave(replica, 0);
+    ok(there.index == NULL, "the disk answers at first");
+    replica_fill(replica, &never);
+    generation = replica_enter(replica, 0);
+    ok(replica_find(generation, &there, &entry) == LOOKUP_FOUND &&
+           replica_find(generation, &not_there, &entry) == LOOKUP_ABSENT,
+       "what was asked before the table was taken away is looked up in memory");
+    replica_leave(replica, 0);
+    replica_close(&replica);
+}
+
 static void test_interrupted_batch(void)
 {
     struct replica *replica = open_replica();
@@ -467,6 +488,7 @@ int main(void)
     test_first_confirmation();
     empty_directory();
     test_life();
+    test_filled_between();
     test_interrupted_batch();
     test_kills();
     test_damage();
