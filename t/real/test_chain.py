@@ -13,7 +13,7 @@ from browser import Browser
 from harness import eventually, main, smtp
 from panel import Panel
 from quarantine import GTUBE, Quarantine, Rspamd, filtering_gateway, stored
-from test_browser import check
+from test_panel_browser import check
 from test_links import Reported, path_of, press, token_of, urls_of, whole
 from test_quarantine import HOSTILE_MESSAGES
 from test_report import DAY, judge, links_of, text_of
