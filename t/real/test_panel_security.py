@@ -160,8 +160,8 @@ def test_another_customers_things():
         for role in ("admin", "user"):
             client = clients[role]
             for method, path, who, _ in ROUTES:
-                if path.startswith(("/static", "/sign-", "/password", "/me/")):
-                    continue
+                if path.startswith(("/static", "/sign-", "/password", "/me/")) or role not in WHO.get(who, {role}):
+                    continue  # test_roles has who may not at all
                 for one in paths_of(path, numbers, WORDS + numbers[-4:]):
                     tried[method] += 1
                     if method == "GET":
@@ -181,7 +181,8 @@ def test_another_customers_things():
                             assert answer.status < 500 and "zebra stripes" not in answer.text.lower(), (role, path, answer.status)
             assert client.get("/quarantine").status == 200, "still signed in"
         same(rc, before)
-        assert tried["GET"] > 500 and tried["POST"] > 300, tried
+        assert tried["GET"] > 400 and tried["POST"] > 250, tried
+        print(f"    {tried}")
         assert any("of school-stripes from" in line for line in panel.logged("request-refused")), "and the log has it"
         # what they have themselves is there: the same numbers open it for who owns them
         own = [n for n in numbers if clients["zebra"].get(f"/domains/{n}").status == 200]
