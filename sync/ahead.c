@@ -46,18 +46,19 @@ bool ahead_number(struct ahead *ahead, struct db *db, size_t came, int64_t *numb
 
 /* ---- the thread ---- */
 
-static bool stage_entry(struct ahead *ahead, struct db *db, struct roll_job *job,
-                        const struct spool_entry *found, size_t came, struct err *err)
+bool ahead_stage(struct roll_job *job, const struct spool_entry *found, size_t place, int64_t user,
+                 struct err *err)
 {
-    struct roll_entry entry = {.line = (int64_t)came + 1,
+    struct roll_entry entry = {.line = (int64_t)place + 1,
                                .kind = found->kind,
                                .addresses = found->addresses,
                                .address_count = found->address_count,
                                .name = found->name,
-                               .disabled = found->disabled};
+                               .disabled = found->disabled,
+                               .user = user};
 
     if (found->kind == ENTRY_USER)
-        return ahead_number(ahead, db, came, &entry.user, err) && roll_stage(job, &entry, err);
+        return roll_stage(job, &entry, err);
     entry.address_count = 1; /* each address of a group stands by itself */
     for (size_t i = 0; i < found->address_count; i++) {
         entry.addresses = &found->addresses[i];
@@ -65,6 +66,15 @@ static bool stage_entry(struct ahead *ahead, struct db *db, struct roll_job *job
             return false;
     }
     return true;
+}
+
+static bool stage_entry(struct ahead *ahead, struct db *db, struct roll_job *job,
+                        const struct spool_entry *found, size_t came, struct err *err)
+{
+    int64_t user = 0;
+
+    return (found->kind != ENTRY_USER || ahead_number(ahead, db, came, &user, err)) &&
+           ahead_stage(job, found, came, user, err);
 }
 
 static bool is_late(const struct ahead *ahead)

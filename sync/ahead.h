@@ -34,4 +34,9 @@ bool ahead_staged(struct ahead *ahead);
  * there. True when the roll has it; else nothing was done. */
 bool ahead_end(struct ahead **ahead, bool wanted, struct roll_outcome *outcome);
 
+/* Gives the roll an entry of the spool, whether early or as usual. `place` counts from 0; `user`:
+ * who it is known to be, 0: nobody. */
+bool ahead_stage(struct roll_job *job, const struct spool_entry *found, size_t place, int64_t user,
+                 struct err *err) MUST_CHECK;
+
 #endif

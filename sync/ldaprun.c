@@ -174,28 +174,6 @@ static bool seal(struct run *run, struct err *err)
     return true;
 }
 
-static bool stage_entry(struct roll_job *job, const struct spool_entry *found, size_t line,
-                        int64_t user, struct err *err)
-{
-    struct roll_entry entry = {.line = (int64_t)line + 1,
-                               .kind = found->kind,
-                               .addresses = found->addresses,
-                               .address_count = found->address_count,
-                               .name = found->name,
-                               .disabled = found->disabled,
-                               .user = user};
-
-    if (found->kind == ENTRY_USER)
-        return roll_stage(job, &entry, err);
-    entry.address_count = 1; /* each address of a group stands by itself */
-    for (size_t i = 0; i < found->address_count; i++) {
-        entry.addresses = &found->addresses[i];
-        if (!roll_stage(job, &entry, err))
-            return false;
-    }
-    return true;
-}
-
 static bool stage_all(struct run *run, struct roll_job *job, const struct identities *known,
                       struct err *err)
 {
@@ -208,7 +186,7 @@ static bool stage_all(struct run *run, struct roll_job *job, const struct identi
         if (!spool_get(run->spool, i, &entry, err))
             return false;
         int64_t user = entry.kind == ENTRY_USER ? identities_user(known, entry.identity) : 0;
-        if (!stage_entry(job, &entry, i, user, err))
+        if (!ahead_stage(job, &entry, i, user, err))
             return false;
     }
     return true;
