@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "display.h"
+#include "when.h"
 
 enum { SHOWN_MOST = 300 }; /* bytes of a stranger's text */
 
@@ -129,7 +130,7 @@ static void text_entry(struct buf *out, const struct render_report *report, size
     const struct render_entry *entry = &report->entries[number];
 
     buf_printf(out, "\n%zu. ", number + 1);
-    text_time(out, report->language, entry->local);
+    when_text(out, report->language, WHEN_MINUTE, (struct when){.local = entry->local});
     buf_text(out, "  ");
     render_reason(out, report, entry);
     buf_text(out, "\n");

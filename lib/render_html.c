@@ -9,6 +9,7 @@
 
 #include "mail.h"
 #include "render_parts.h"
+#include "when.h"
 
 #define FONT "font-family:-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
 #define GREY "color:#5c6570"
@@ -77,7 +78,7 @@ static void put_entry(struct buf *out, const struct render_report *report,
 {
     BUF_AUTO line = {0};
 
-    text_time(&line, report->language, entry->local);
+    when_text(&line, report->language, WHEN_MINUTE, (struct when){.local = entry->local});
     buf_text(&line, " \xc2\xb7 ");
     render_reason(&line, report, entry);
     buf_text(out, "<tr><td class=\"r p\" style=\"padding:12px 24px;border-top:1px solid #dfe3e8;"

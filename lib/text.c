@@ -2,7 +2,6 @@
 #include "text.h"
 
 #include <string.h>
-#include <time.h>
 
 const char *const text_languages[TEXT_LANGUAGES] = {"en", "de", "fr", "es"};
 
@@ -92,22 +91,4 @@ void text_count(struct buf *out, enum text_language language, const char *one, c
     }
     buf_append(out, form, (size_t)(mark - form));
     buf_printf(out, "%lld%s", (long long)n, mark + 4);
-}
-
-void text_time(struct buf *out, enum text_language language, int64_t local_seconds)
-{
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    time_t seconds = (time_t)local_seconds;
-    struct tm t;
-
-    if (gmtime_r(&seconds, &t) == NULL)
-        return;
-    if (language == TEXT_EN)
-        buf_printf(out, "%d %s %d", t.tm_mday, months[t.tm_mon], t.tm_year + 1900);
-    else if (language == TEXT_DE)
-        buf_printf(out, "%02d.%02d.%d", t.tm_mday, t.tm_mon + 1, t.tm_year + 1900);
-    else
-        buf_printf(out, "%02d/%02d/%d", t.tm_mday, t.tm_mon + 1, t.tm_year + 1900);
-    buf_printf(out, ", %02d:%02d", t.tm_hour, t.tm_min);
 }

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/mail.h"
 #include "lib/text.h"
+#include "lib/when.h"
 
 enum { SHOWN_MOST = 1000 }; /* bytes of a server's words */
 
@@ -72,7 +73,7 @@ static void write_text(struct buf *out, const struct compose *compose,
 {
     BUF_AUTO time = {0};
 
-    text_time(&time, language, db_int(n, 0, NOTICE_AT));
+    when_text(&time, language, WHEN_MINUTE, (struct when){.local = db_int(n, 0, NOTICE_AT)});
     buf_text(&time, " GMT");
     buf_printf(out, "%s\n\n", text_get(language, kind->what));
     put_fact(out, language, "Directory", db_span(n, 0, NOTICE_SOURCE));
