@@ -1,7 +1,7 @@
-/* cmd_status - the gateways and how far they are, what waits for a decision, what is wrong */
+/* cmd_status - the gateways and how far they are, what waits for a decision, what is wrong; see
+ * status.h */
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,26 +9,12 @@
 
 #include "cli/cmd.h"
 #include "cli/interrupt.h"
+#include "cli/status.h"
 #include "lib/clock.h"
 #include "lib/str.h"
 
 /* How long a release may wait before somebody should look. */
 static const int64_t REQUEST_LATE = 600 * CLOCK_SECOND;
-
-static void attention(struct buf *out, const char *format, ...) PRINTF_LIKE(2, 3);
-
-/* One line of what somebody should look at. */
-static void attention(struct buf *out, const char *format, ...)
-{
-    char raw[1024], line[1024];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(raw, sizeof raw, format, args);
-    va_end(args);
-    str_printable(line, sizeof line, raw, strlen(raw));
-    buf_printf(out, "%s%s", out->len > 0 ? "\n" : "", line);
-}
 
 struct gateway {
     const char *name, *trouble;
@@ -58,18 +44,20 @@ static void judge(const struct cli *cli, const struct gateway *g, struct buf *ou
 
     if (!g->live) {
         clock_age_text(age, sizeof age, g->seen_us);
-        attention(out,
-                  "gateway %s was last seen %s ago; if it is gone for good: 'rollcall status "
-                  "--forget %s'",
-                  g->name, age, g->name);
+        status_attention(
+            out,
+            "gateway %s was last seen %s ago; if it is gone for good: 'rollcall status "
+            "--forget %s'",
+            g->name, age, g->name);
     } else if (g->age_us < 0)
-        attention(out, "gateway %s has not loaded the roll yet: it accepts nobody", g->name);
+        status_attention(out, "gateway %s has not loaded the roll yet: it accepts nobody", g->name);
     else if (g->age_us > cli->conf.value.stale_limit) {
         clock_age_text(age, sizeof age, g->age_us);
-        attention(out, "gateway %s has data of %s ago: unknown recipients get 450", g->name, age);
+        status_attention(out, "gateway %s has data of %s ago: unknown recipients get 450", g->name,
+                         age);
     }
     if (g->trouble[0] != '\0')
-        attention(out, "gateway %s: %s", g->name, g->trouble);
+        status_attention(out, "gateway %s: %s", g->name, g->trouble);
 }
 
 /* clang-format off */
@@ -109,43 +97,6 @@ static const char failing_sql[] =
     " from ldap_source s where s.failing_since is not null order by s.name limit 100";
 /* clang-format on */
 
-/* clang-format off */
-static const char jobs_sql[] =
-    "select job, host, " SQL_TIME("ended_at") ", " SQL_AGE("ended_at") ", fine, why, " SQL_TIME("fine_at") ","
-    " ended_at < now() - 3 * every from job_run order by job, host";
-/* clang-format on */
-
-/* Jobs that ended badly the last time, and those that have not run for three times as long as they
- * should. */
-static bool put_jobs(struct cli *cli, struct buf *todo, struct err *err)
-{
-    static const char *const columns[] = {"job",  "host", "last_run",  "ago",
-                                          "fine", "why",  "last_fine", NULL};
-    DB_RESULT_AUTO rows = NULL;
-    char age[32];
-
-    if (!db_query(cli->db, &rows, jobs_sql, DB_NO_VALUES, err))
-        return false;
-    out_section(cli->out, "jobs", db_rows(rows) > 0 ? "jobs" : NULL, OUT_TABLE, columns);
-    for (size_t i = 0; i < db_rows(rows); i++) {
-        const char *job = db_text(rows, i, 0), *host = db_text(rows, i, 1);
-        bool fine = db_bool(rows, i, 4);
-        out_text(cli->out, job);
-        out_text(cli->out, host);
-        out_text(cli->out, db_text(rows, i, 2));
-        out_age(cli->out, db_int(rows, i, 3));
-        out_bool(cli->out, fine);
-        out_text(cli->out, db_text(rows, i, 5));
-        out_text(cli->out, db_null(rows, i, 6) ? NULL : db_text(rows, i, 6));
-        clock_age_text(age, sizeof age, db_int(rows, i, 3));
-        if (!fine)
-            attention(todo, "job %s on %s: %s", job, host, db_text(rows, i, 5));
-        else if (db_bool(rows, i, 7))
-            attention(todo, "job %s on %s ran %s ago: is its timer on?", job, host, age);
-    }
-    return true;
-}
-
 static bool put_gateways(struct cli *cli, struct buf *todo, struct err *err)
 {
     static const char *const columns[] = {"gateway", "live",       "version", "behind",  "data_age",
@@ -171,7 +122,7 @@ static bool put_gateways(struct cli *cli, struct buf *todo, struct err *err)
         judge(cli, &g, todo);
     }
     if (db_rows(rows) == 0)
-        attention(todo, "no gateway follows: start rollcall-policyd on the gateways");
+        status_attention(todo, "no gateway follows: start rollcall-policyd on the gateways");
     return true;
 }
 
@@ -192,8 +143,9 @@ static bool put_held(struct cli *cli, struct buf *todo, struct err *err)
                 out_text(cli->out, db_text(rows, i, c));
         }
     if (db_rows(rows) > 0)
-        attention(todo, "changeset %s waits: 'rollcall change show %s', then approve or reject",
-                  db_text(rows, 0, 0), db_text(rows, 0, 0));
+        status_attention(todo,
+                         "changeset %s waits: 'rollcall change show %s', then approve or reject",
+                         db_text(rows, 0, 0), db_text(rows, 0, 0));
     return true;
 }
 
@@ -215,7 +167,7 @@ static bool put_observed(struct cli *cli, struct buf *todo, struct err *err)
         out_text(cli->out, db_null(rows, i, 2) ? NULL : db_text(rows, i, 2));
         out_bool(cli->out, db_bool(rows, i, 3));
         out_text(cli->out, db_text(rows, i, 4));
-        attention(todo, "%s: %s", db_text(rows, i, 0), db_text(rows, i, 4));
+        status_attention(todo, "%s: %s", db_text(rows, i, 0), db_text(rows, i, 4));
     }
     return true;
 }
@@ -243,13 +195,14 @@ static bool put_quarantine(struct cli *cli, struct buf *todo, struct err *err)
             out_age(cli->out, oldest_us);
         clock_age_text(age, sizeof age, oldest_us);
         if (oldest_us > REQUEST_LATE)
-            attention(todo,
-                      "gateway %s: a release waits since %s: %s; see rollcall-quarantine and "
-                      "release_to there",
-                      gateway, age, why[0] != '\0' ? why : "nobody carries it out");
+            status_attention(
+                todo,
+                "gateway %s: a release waits since %s: %s; see rollcall-quarantine and "
+                "release_to there",
+                gateway, age, why[0] != '\0' ? why : "nobody carries it out");
         if (lost > 0)
-            attention(todo, "gateway %s: the files of %lld quarantined message%s are gone", gateway,
-                      (long long)lost, lost == 1 ? "" : "s");
+            status_attention(todo, "gateway %s: the files of %lld quarantined message%s are gone",
+                             gateway, (long long)lost, lost == 1 ? "" : "s");
     }
     return true;
 }
@@ -266,8 +219,9 @@ static bool judge_logs(struct cli *cli, struct buf *todo, struct err *err)
         if (db_int(rows, i, 1) <= cli->conf.value.create_alert)
             continue;
         clock_age_text(age, sizeof age, db_int(rows, i, 1));
-        attention(todo, "gateway %s: its mail log was read to %s ago; see rollcall-observe there",
-                  db_text(rows, i, 0), age);
+        status_attention(todo,
+                         "gateway %s: its mail log was read to %s ago; see rollcall-observe there",
+                         db_text(rows, i, 0), age);
     }
     return true;
 }
@@ -282,33 +236,9 @@ static bool judge_directories(struct cli *cli, struct buf *todo, struct err *err
         return false;
     for (size_t i = 0; i < db_rows(rows); i++) {
         clock_age_text(age, sizeof age, db_int(rows, i, 1));
-        attention(todo, "LDAP source %s fails since %s: %s", db_text(rows, i, 0), age,
-                  db_text(rows, i, 2));
+        status_attention(todo, "LDAP source %s fails since %s: %s", db_text(rows, i, 0), age,
+                         db_text(rows, i, 2));
     }
-    return true;
-}
-
-/* Mails that were given up lately, and those that wait for long. */
-static bool judge_outbox(struct cli *cli, struct buf *todo, struct err *err)
-{
-    DB_RESULT_AUTO rows = NULL;
-
-    if (!db_query(cli->db, &rows,
-                  "select count(*) filter (where state = 'dead'), count(*) filter (where"
-                  "   state = 'waiting' and made_at < now() - interval '15 minutes'),"
-                  " coalesce((select envelope_to || ': ' || trouble from outbox where trouble <> ''"
-                  "   order by coalesce(done_at, next_at) desc limit 1), '')"
-                  " from outbox where state = 'waiting'"
-                  "   or state = 'dead' and done_at > now() - interval '1 day'",
-                  DB_NO_VALUES, err))
-        return false;
-    if (db_int(rows, 0, 0) > 0)
-        attention(todo, "%s reports or password mails were given up within a day; the last: %s",
-                  db_text(rows, 0, 0), db_text(rows, 0, 2));
-    if (db_int(rows, 0, 1) > 0)
-        attention(todo, "%s reports or password mails wait for longer than 15 minutes%s%s",
-                  db_text(rows, 0, 1), db_text(rows, 0, 2)[0] != '\0' ? "; the last: " : "",
-                  db_text(rows, 0, 2));
     return true;
 }
 
@@ -360,9 +290,9 @@ static bool show(struct cli *cli, struct err *err)
         !db_script(cli->db, "begin isolation level repeatable read read only", err) ||
         !put_head(cli, err) || !put_gateways(cli, &todo, err) || !put_held(cli, &todo, err) ||
         !put_observed(cli, &todo, err) || !put_quarantine(cli, &todo, err) ||
-        !put_jobs(cli, &todo, err) || !judge_logs(cli, &todo, err) ||
-        !judge_directories(cli, &todo, err) || !judge_outbox(cli, &todo, err) ||
-        !db_script(cli->db, "commit", err))
+        !status_jobs(cli, &todo, err) || !status_outbox(cli, &todo, err) ||
+        !status_disks(cli, &todo, err) || !judge_logs(cli, &todo, err) ||
+        !judge_directories(cli, &todo, err) || !db_script(cli->db, "commit", err))
         return false;
     out_section(cli->out, "attention", NULL, OUT_TABLE, cli->json ? json : people);
     for (struct span rest = span_text(todo.at), line;

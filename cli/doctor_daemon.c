@@ -7,25 +7,23 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "cli/doctor.h"
 #include "lib/clock.h"
+#include "lib/disk.h"
 
 #define ANSWER_LIMIT (5 * CLOCK_SECOND)
 
 static void check_room(struct doctor *d, const struct doctor_directory *directory)
 {
-    struct statvfs room;
+    struct disk disk;
+    struct err ignored;
 
-    if (statvfs(directory->path, &room) != 0)
-        return;
-    uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
-    if (free_bytes < directory->room_least)
+    if (disk_look(directory->path, &disk, &ignored) && disk.free_bytes < directory->room_least)
         doctor_warn(d, directory->room, "%s: only %llu MiB are free", directory->path,
-                    (unsigned long long)(free_bytes >> 20));
+                    (unsigned long long)(disk.free_bytes >> 20));
 }
 
 void doctor_check_directory(struct doctor *d, const struct doctor_directory *directory)

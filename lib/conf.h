@@ -82,6 +82,7 @@ struct conf {
     int64_t create_percent;
     int64_t create_first_limited;
     int64_t create_alert;
+    int64_t disk_least;
     int64_t veto_for;
     int64_t retire_after;
     int64_t observation_life;

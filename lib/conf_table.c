@@ -269,6 +269,9 @@ const struct conf_row conf_rows[] = {
         "Whether that holds for a domain's first creation too."),
     ROW(CONF_TIME, create_alert, "1h", MINUTE, 7 * DAY, NULL, NULL, false,
         "How long after the end of a day a gateway's log may be behind before it is told."),
+    ROW(CONF_NUMBER, disk_least, "10", 0, 99, NULL, NULL, false,
+        "'rollcall status' tells when less than this share of a disk is free, in percent of its "
+        "bytes or of its inodes. 0: never."),
     ROW(CONF_TIME, veto_for, "30d", 0, 365 * DAY, NULL, NULL, false,
         "How long a removed recipient is not created again by observation."),
     ROW(CONF_NUMBER, retire_after, "2", 1, 30, NULL, NULL, false,

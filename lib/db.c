@@ -212,6 +212,14 @@ const char *db_host(const struct db *db)
     return db->host;
 }
 
+bool db_socket(const struct db *db, char *path, size_t room)
+{
+    if (db->conn == NULL || db->host[0] != '/')
+        return false;
+    int len = snprintf(path, room, "%s/.s.PGSQL.%s", db->host, PQport(db->conn));
+    return len > 0 && (size_t)len < room;
+}
+
 void db_set_timeout(struct db *db, int64_t timeout_us)
 {
     db->timeout_us = timeout_us;

@@ -42,6 +42,9 @@ void db_close(struct db **db); /* nulls; NULL allowed */
 bool db_alive(const struct db *db);
 /* "host:port" or the socket directory, for messages; never the password. */
 const char *db_host(const struct db *db);
+/* The path of the unix socket that it is connected by; false: it is another way, or not connected.
+ */
+bool db_socket(const struct db *db, char *path, size_t room);
 /* For each following statement; 0: none (long imports; TCP keepalives still notice a dead peer). */
 void db_set_timeout(struct db *db, int64_t timeout_us);
 /* A file descriptor that, once readable, makes the running and every later wait fail with

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "daemon.h"
+#include "sql.h"
 
 static const int64_t PATIENCE = 2 * CLOCK_SECOND;
 
@@ -40,4 +41,17 @@ void job_run_tell(const struct conf *conf, enum job_run job, const struct err *w
     if (db_open(&db, &options, &ignored) && !job_run_tell_over(db, conf, job, why, &ignored))
         db_close(&db);
     db_close(&db);
+}
+
+bool job_run_query(struct db *db, enum job_run job, struct db_result **rows, struct err *err)
+{
+    static const char sql[] =
+        "select host, ended_at as at_ended, fine as is_fine, why, fine_at as at_fine,"
+        " ended_at + every as at_next, ended_at < now() - 3 * every as is_late,"
+        " " SQL_TIME("ended_at") ", " SQL_AGE("ended_at") ", " SQL_TIME(
+            "fine_at") ","
+                       " " SQL_TIME(
+                           "ended_at + every") " from job_run where job = $1 order by host";
+
+    return db_query(db, rows, sql, DB_VALUES(job_run_rows[job].name), err);
 }

@@ -31,4 +31,22 @@ void job_run_tell(const struct conf *conf, enum job_run job, const struct err *w
 bool job_run_tell_over(struct db *db, const struct conf *conf, enum job_run job,
                        const struct err *why, struct err *err) MUST_CHECK;
 
+/* How a job ended on each host that runs it, in order of hosts; no row: it never ran. Times that
+ * are read by people come once more as RFC 3339. */
+enum job_run_column {
+    JOB_RUN_HOST,     /* host */
+    JOB_RUN_AT_ENDED, /* at_ended */
+    JOB_RUN_FINE,     /* is_fine */
+    JOB_RUN_WHY,      /* why: "" when it was fine */
+    JOB_RUN_AT_FINE,  /* at_fine: the last one that was, or null */
+    JOB_RUN_AT_NEXT,  /* at_next: when it is due again */
+    JOB_RUN_LATE,     /* is_late: not run for three times as long as it should */
+    JOB_RUN_ENDED,
+    JOB_RUN_ENDED_AGO, /* microseconds */
+    JOB_RUN_LAST_FINE,
+    JOB_RUN_NEXT,
+};
+bool job_run_query(struct db *db, enum job_run job, struct db_result **rows,
+                   struct err *err) MUST_CHECK;
+
 #endif

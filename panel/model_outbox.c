@@ -47,11 +47,6 @@ bool model_outbox_act(struct db *db, const char *mails, const char *what, const 
     return true;
 }
 
-static const char jobs_sql[] =
-    "select job, host, ended_at as at_ended, fine as is_fine, why, fine_at as at_fine,"
-    " ended_at + every as at_next, ended_at < now() - 3 * every as is_late"
-    " from job_run where job = $1 order by host";
-
 bool model_jobs(struct db *db, struct data *page, struct err *err)
 {
     struct data *list = data_list(page, "jobs");
@@ -59,7 +54,7 @@ bool model_jobs(struct db *db, struct data *page, struct err *err)
     for (size_t i = 0; i < JOB_RUNS; i++) {
         DB_RESULT_AUTO rows = NULL;
         struct data *job = data_item(list);
-        if (!db_query(db, &rows, jobs_sql, DB_VALUES(job_run_rows[i].name), err))
+        if (!job_run_query(db, (enum job_run)i, &rows, err))
             return false;
         data_text(job, "name", job_run_rows[i].name);
         view_rows(job, "runs", rows);

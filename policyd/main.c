@@ -255,12 +255,14 @@ static void serve(struct program *p)
 {
     log_write(LOG_READY, "%zu sockets, %zu workers", p->listeners.count, p->policy.workers);
     daemon_notify("READY=1");
-    const char *why = metrics_run(p->metrics, &(struct metrics_options){.replica = p->replica,
-                                                                        .policy = &p->policy,
-                                                                        .server = p->server,
-                                                                        .follower = p->follower,
-                                                                        .reload = reload,
-                                                                        .context = p});
+    const char *why = metrics_run(
+        p->metrics, &(struct metrics_options){.replica = p->replica,
+                                              .replica_directory = p->conf.value.replica_directory,
+                                              .policy = &p->policy,
+                                              .server = p->server,
+                                              .follower = p->follower,
+                                              .reload = reload,
+                                              .context = p});
     daemon_notify("STOPPING=1");
     log_write(LOG_STOP, "%s", why);
 }

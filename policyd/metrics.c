@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/disk.h"
 #include "lib/log.h"
 #include "policyd/settings.h"
 
@@ -31,11 +32,14 @@ struct snapshot {
     bool connected;
     int64_t failing_since;
     uint64_t malformed, shadowed;
+    struct disk disk;
+    bool disk_known;
 };
 
 static void take_snapshot(const struct metrics *m, struct snapshot *s)
 {
     const struct metrics_options *o = &m->options;
+    struct err ignored;
 
     replica_figures(o->replica, &s->replica);
     server_figures(o->server, &s->server);
@@ -45,6 +49,7 @@ static void take_snapshot(const struct metrics *m, struct snapshot *s)
     s->failing_since = follower_failing_since(o->follower);
     s->malformed = atomic_load(&o->policy->malformed);
     s->shadowed = policy_shadowed(o->policy);
+    s->disk_known = disk_look(o->replica_directory, &s->disk, &ignored);
 }
 
 /* ---- the families of one number each ---- */
@@ -66,6 +71,8 @@ FAMILY_VALUE(sender_rules, s->replica.sender_rules)
 FAMILY_VALUE(index_size, s->replica.index_bytes)
 FAMILY_VALUE(in_memory, s->replica.in_memory)
 FAMILY_VALUE(disk_behind, s->replica.disk_behind)
+FAMILY_VALUE(free_bytes, s->disk_known ? (double)s->disk.free_bytes : -1)
+FAMILY_VALUE(free_percent, s->disk_known ? disk_percent(&s->disk) : -1)
 FAMILY_VALUE(batches, s->replica.batches)
 FAMILY_VALUE(rows, s->replica.rows)
 FAMILY_VALUE(loads, s->replica.loads)
@@ -99,6 +106,10 @@ static const struct family {
      in_memory},
     {"rollcall_replica_disk_behind", "gauge", "1 while the replica on disk cannot be written.",
      disk_behind},
+    {"rollcall_replica_free_bytes", "gauge",
+     "Room on the disk of replica_directory; -1: cannot be told.", free_bytes},
+    {"rollcall_replica_free_percent", "gauge",
+     "The same in percent of it, or of its inodes when fewer of these are left.", free_percent},
     {"rollcall_replica_batches_total", "counter", "Batches of changes applied.", batches},
     {"rollcall_replica_rows_total", "counter", "Changed rows applied.", rows},
     {"rollcall_replica_loads_total", "counter", "Full loads.", loads},

@@ -16,6 +16,7 @@ struct metrics;
 
 struct metrics_options {
     struct replica *replica;
+    const char *replica_directory;
     const struct policy *policy;
     const struct server *server;
     const struct follower *follower;

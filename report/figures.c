@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "lib/clock.h"
+#include "lib/disk.h"
 #include "lib/metrics_file.h"
 #include "report/tally.h"
 
@@ -40,12 +40,16 @@ static const struct counter {
 
 static void put_room(struct buf *out, const char *directory)
 {
-    struct statvfs room;
+    struct disk disk;
+    struct err ignored;
 
-    if (statvfs(directory, &room) == 0)
-        metrics_put(out, "rollcall_quarantine_free_bytes", "gauge",
-                    "Room on the disk of quarantine_directory.",
-                    (double)room.f_bavail * (double)room.f_frsize);
+    if (!disk_look(directory, &disk, &ignored))
+        return;
+    metrics_put(out, "rollcall_quarantine_free_bytes", "gauge",
+                "Room on the disk of quarantine_directory.", (double)disk.free_bytes);
+    metrics_put(out, "rollcall_quarantine_free_percent", "gauge",
+                "The same in percent of it, or of its inodes when fewer of these are left.",
+                disk_percent(&disk));
 }
 
 static bool put_requests(struct buf *out, struct db *db, const char *gateway, struct err *err)

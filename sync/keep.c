@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "lib/disk.h"
 #include "lib/kv.h"
 
 enum {
@@ -54,10 +54,10 @@ static bool lock_directory(struct keep *keep, struct err *err)
  */
 static bool has_room(const struct keep *keep, struct err *err)
 {
-    struct statvfs disk;
+    struct disk disk;
+    struct err ignored;
 
-    return statvfs(keep->directory, &disk) != 0 ||
-           (uint64_t)disk.f_bavail * disk.f_frsize >= ROOM_LEAST ||
+    return !disk_look(keep->directory, &disk, &ignored) || disk.free_bytes >= ROOM_LEAST ||
            err_set(err, ERR_TEMPORARY,
                    "observe_directory: %s: no space left on device: make room, %d MiB at least; "
                    "nothing was read, and is later",
