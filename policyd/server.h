@@ -6,6 +6,9 @@
  * connection never costs more than its limits: bytes (the handler's caps), time (limits below),
  * memory (a buffer only while a request or an answer is incomplete). What the bytes mean is the
  * handler's matter (policy.c, or a null handler in t/bench).
+ *
+ * Files: server.c (accepting, the loop, deadlines), server_conn.c (one client's bytes); what they
+ * share is in server_parts.h.
  */
 #ifndef ROLLCALL_SERVER_H
 #define ROLLCALL_SERVER_H
