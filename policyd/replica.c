@@ -1,7 +1,6 @@
-/* replica - see replica.h. Here: opening, reading, filling the index, trouble with the disk */
+/* replica - see replica.h. Here: opening and closing, reading, the writer's regular work */
 #include "policyd/replica_parts.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,86 +8,8 @@
 #include "lib/log.h"
 #include "lib/secret.h"
 
-static const int64_t DISK_RETRY = 10 * CLOCK_SECOND;
 static const int64_t CONFIRMATION_INTERVAL = 10 * CLOCK_SECOND;
 static const int64_t SWEEP_INTERVAL = 3600 * CLOCK_SECOND;
-
-/* ---- records ---- */
-
-size_t replica_key(char *out, int32_t domain_id, struct span local)
-{
-    uint32_t id = (uint32_t)domain_id;
-
-    /* big-endian: keys sort as PostgreSQL sorts (domain_id, local_part collate "C") */
-    out[0] = (char)(id >> 24);
-    out[1] = (char)(id >> 16);
-    out[2] = (char)(id >> 8);
-    out[3] = (char)id;
-    memcpy(out + 4, local.at, local.len);
-    return 4 + local.len;
-}
-
-/* Of the server's yes and no the newer counts; a yes is known by its day only, so on that day a no
- * wins: at worst the server is asked once more. */
-struct index_entry replica_entry(const struct replica_recipient *recipient, int64_t now_seconds)
-{
-    int64_t refused_hour = recipient->refused_hour, verified_day = recipient->verified_day;
-
-    if (recipient->state == STATE_DISABLED)
-        return (struct index_entry){INDEX_DISABLED, 0};
-    if (refused_hour != 0 && refused_hour / 24 >= verified_day &&
-        now_seconds / 3600 - refused_hour <= INDEX_HOURS_MOST)
-        return (struct index_entry){INDEX_ACTIVE_REFUSED, index_stamp(refused_hour)};
-    if (verified_day != 0 && refused_hour / 24 < verified_day &&
-        now_seconds / 86400 - verified_day <= INDEX_DAYS_MOST)
-        return (struct index_entry){INDEX_ACTIVE, index_stamp(verified_day)};
-    return (struct index_entry){INDEX_ACTIVE, 0};
-}
-
-size_t replica_value(char *out, const struct replica_recipient *recipient)
-{
-    out[0] = (char)recipient->state;
-    if (recipient->verified_day == 0 && recipient->refused_hour == 0)
-        return 1;
-    memcpy(out + 1, &recipient->verified_day, 4);
-    memcpy(out + 5, &recipient->refused_hour, 4);
-    return REPLICA_VALUE_MAX;
-}
-
-bool replica_value_read(struct span value, struct replica_recipient *recipient)
-{
-    *recipient = (struct replica_recipient){0};
-    if ((value.len != 1 && value.len != REPLICA_VALUE_MAX) ||
-        (unsigned char)value.at[0] > STATE_DISABLED)
-        return false;
-    recipient->state = (enum recipient_state)value.at[0];
-    if (value.len == REPLICA_VALUE_MAX) {
-        memcpy(&recipient->verified_day, value.at + 1, 4);
-        memcpy(&recipient->refused_hour, value.at + 5, 4);
-    }
-    return true;
-}
-
-void replica_table_name(char out[REPLICA_TABLE_NAME], const char *kind, uint32_t generation)
-{
-    snprintf(out, REPLICA_TABLE_NAME, "%s.%06u", kind, generation);
-}
-
-static const char STATE_KEY[] = "state", CONFIRMED_KEY[] = "confirmed";
-
-enum kv_outcome replica_put_state(struct kv_txn *txn, struct kv_table *meta,
-                                  const struct replica_state *state, struct err *err)
-{
-    return kv_put(txn, meta, span_text(STATE_KEY), span_of((const char *)state, sizeof *state),
-                  err);
-}
-
-enum kv_outcome replica_put_domain(struct kv_txn *txn, struct kv_table *table,
-                                   const struct domain_record *record, struct err *err)
-{
-    return kv_put(txn, table, span_of(record->name, record->name_len),
-                  span_of((const char *)record, sizeof *record), err);
-}
 
 /* ---- generations ---- */
 
@@ -121,183 +42,7 @@ void replica_switch(struct replica *replica, struct replica_generation *generati
     replica_generation_free(&old);
 }
 
-/* ---- the disk ---- */
-
-/* Readers may be in the table: takes it away and waits for them. */
-static void withdraw_table(struct replica *r)
-{
-    struct replica_generation *live = atomic_load(&r->live);
-
-    if (live != NULL && atomic_exchange(&live->recipients, NULL) != NULL)
-        epoch_synchronize(&r->epoch);
-}
-
-void replica_disk_close(struct replica *r)
-{
-    withdraw_table(r);
-    kv_table_close(&r->meta);
-    kv_table_close(&r->domain_table);
-    kv_table_close(&r->recipient_table);
-    kv_close(&r->kv);
-}
-
-static enum kv_outcome read_state(struct replica *r, struct err *err)
-{
-    size_t len;
-    enum kv_outcome outcome =
-        kv_get(r->meta, span_text(STATE_KEY), &r->disk, sizeof r->disk, &len, err);
-
-    if (outcome == KV_DONE && len == sizeof r->disk && r->disk.format == REPLICA_FORMAT)
-        return KV_DONE;
-    /* new, or of another version of this program: loaded anew */
-    r->disk = (struct replica_state){.format = REPLICA_FORMAT};
-    return outcome == KV_DONE ? KV_ABSENT : outcome;
-}
-
-/* What an interrupted full load left beside the generation in use. */
-static void remove_leftovers(struct replica *r)
-{
-    static const char *const kinds[] = {"recipient", "domain"};
-    struct err ignored;
-
-    for (size_t k = 0; k < 2; k++) {
-        for (uint32_t step = 0; step < 2; step++) {
-            char name[REPLICA_TABLE_NAME];
-            replica_table_name(name, kinds[k], r->disk.generation + 1 - 2 * step);
-            if (kv_table_exists(r->kv, name) && kv_table_remove(r->kv, name, &ignored) != KV_DONE)
-                log_write(LOG_REPLICA_FAILED, "%s", ignored.text);
-        }
-    }
-}
-
-static enum kv_outcome open_tables(struct replica *r, struct err *err)
-{
-    char name[REPLICA_TABLE_NAME];
-    enum kv_outcome outcome = kv_table_open(&r->meta, r->kv, "meta", true, err);
-
-    if (outcome == KV_DONE)
-        outcome = read_state(r, err);
-    if (outcome != KV_DONE)
-        return outcome == KV_ABSENT ? KV_DONE : outcome;
-    remove_leftovers(r);
-    if (r->disk.position.version == 0)
-        return KV_DONE;
-    replica_table_name(name, "domain", r->disk.generation);
-    outcome = kv_table_open(&r->domain_table, r->kv, name, false, err);
-    if (outcome != KV_DONE)
-        return outcome;
-    replica_table_name(name, "recipient", r->disk.generation);
-    return kv_table_open(&r->recipient_table, r->kv, name, false, err);
-}
-
-static enum kv_outcome open_disk(struct replica *r, struct err *err)
-{
-    r->disk = (struct replica_state){.format = REPLICA_FORMAT};
-    enum kv_outcome outcome = kv_open(&r->kv, r->directory, r->cache_bytes, err);
-
-    if (outcome == KV_DONE)
-        outcome = open_tables(r, err);
-    if (outcome != KV_DONE)
-        replica_disk_close(r);
-    return outcome;
-}
-
-static enum kv_outcome move_aside(struct replica *r, struct err *err)
-{
-    if (!kv_has_room(r->directory)) {
-        replica_disk_close(r);
-        return KV_FAILED; /* nothing says that the files are bad */
-    }
-    log_write(LOG_REPLICA_DAMAGED, "%s; moved to %s/damaged, to be loaded anew", err->text,
-              r->directory);
-    r->counted.damages++;
-    replica_disk_close(r);
-    if (!kv_move_aside(r->directory, err))
-        return KV_FAILED;
-    return open_disk(r, err);
-}
-
-/* Where the outcome left the store unusable, memory alone answers until replica_tend opens it. */
-void replica_disk_trouble(struct replica *r, enum kv_outcome outcome, const struct err *why)
-{
-    struct replica_generation *live = atomic_load(&r->live);
-    struct err err = *why;
-
-    r->disk_behind = true;
-    r->disk_retry_at = clock_elapsed_us() + DISK_RETRY;
-    if (outcome == KV_DAMAGED && !r->disk_restarted) {
-        /* often a failed write that Berkeley DB took for damage: recovery tells */
-        r->disk_restarted = true;
-        replica_disk_close(r);
-        outcome = open_disk(r, &err);
-        if (outcome == KV_DONE)
-            outcome = KV_FAILED;
-    }
-    if (outcome == KV_DAMAGED)
-        outcome = move_aside(r, &err);
-    if (outcome != KV_DONE) {
-        r->counted.write_failures++;
-        log_write(LOG_REPLICA_FAILED, "%s; tried again in 10 s", err.text);
-    }
-    if (live != NULL && atomic_load(&live->index) == NULL && atomic_load(&live->recipients) == NULL)
-        replica_switch(r, NULL); /* neither memory nor disk is whole: nobody can be told */
-}
-
 /* ---- opening ---- */
-
-static bool take_domain(void *context, struct span key, struct span value, struct err *err)
-{
-    struct domains *domains = context;
-    struct domain_record record;
-
-    (void)key;
-    if (value.len != sizeof record)
-        return err_set(err, ERR_OTHER, "a domain's record has %zu bytes", value.len);
-    memcpy(&record, value.at, sizeof record);
-    domains_set(domains, &record);
-    return true;
-}
-
-static void restore_confirmation(struct replica *r)
-{
-    int64_t confirmed_wall, now = clock_wall_us();
-    size_t len;
-    struct err err;
-
-    if (kv_get(r->meta, span_text(CONFIRMED_KEY), &confirmed_wall, sizeof confirmed_wall, &len,
-               &err) != KV_DONE ||
-        len != sizeof confirmed_wall || confirmed_wall > now)
-        return; /* not known, or the clock went back: as old as can be */
-    atomic_store(&r->confirmed_at, clock_elapsed_us() - (now - confirmed_wall));
-}
-
-/* All domains go into memory at once; recipients are looked up on disk until replica_fill is done.
- */
-static enum kv_outcome load_generation(struct replica *r, struct err *err)
-{
-    struct replica_generation *generation = replica_generation_new(r);
-    enum kv_outcome outcome = kv_scan(r->domain_table, take_domain, generation->domains, err);
-
-    if (outcome != KV_DONE) {
-        replica_generation_free(&generation);
-        return outcome == KV_FAILED ? KV_DAMAGED : outcome;
-    }
-    atomic_store(&generation->recipients, r->recipient_table);
-    r->position = r->disk.position;
-    r->pending = r->disk.pending;
-    replica_switch(r, generation);
-    restore_confirmation(r);
-    return KV_DONE;
-}
-
-static enum kv_outcome open_and_load(struct replica *r, struct err *err)
-{
-    enum kv_outcome outcome = open_disk(r, err);
-
-    if (outcome == KV_DONE && r->disk.position.version > 0)
-        outcome = load_generation(r, err);
-    return outcome;
-}
 
 bool replica_open(struct replica **out, const struct replica_options *options, struct err *err)
 {
@@ -312,7 +57,7 @@ bool replica_open(struct replica **out, const struct replica_options *options, s
     atomic_init(&r->confirmed_at, INT64_MIN);
     r->changes = mem_zero(REPLICA_BATCH_ROWS, sizeof *r->changes);
     pthread_mutex_init(&r->figures_lock, NULL);
-    enum kv_outcome outcome = open_and_load(r, err);
+    enum kv_outcome outcome = replica_disk_open(r, err);
     if (outcome == KV_FAILED && err->class == ERR_CONFIG) {
         replica_close(&r);
         *out = NULL;
@@ -327,40 +72,13 @@ bool replica_open(struct replica **out, const struct replica_options *options, s
     return true;
 }
 
-static bool same_position(const struct replica_position *a, const struct replica_position *b)
-{
-    return a->version == b->version && memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0;
-}
-
-static void save_confirmation(struct replica *r)
-{
-    int64_t age = replica_age_us(r, clock_elapsed_us());
-    struct kv_txn *txn = NULL;
-    struct err err;
-
-    if (r->kv == NULL || age == INT64_MAX)
-        return;
-    int64_t wall = clock_wall_us() - age;
-    enum kv_outcome outcome = kv_begin(r->kv, &txn, &err);
-    if (outcome == KV_DONE)
-        outcome = kv_put(txn, r->meta, span_text(CONFIRMED_KEY),
-                         span_of((const char *)&wall, sizeof wall), &err);
-    if (outcome == KV_DONE)
-        outcome = kv_commit(&txn, &err);
-    kv_abort(&txn);
-    if (outcome != KV_DONE)
-        replica_disk_trouble(r, outcome, &err);
-    else if (same_position(&r->disk.position, &r->position) && r->disk.pending.version == 0)
-        r->disk_behind = r->disk_restarted = false; /* nothing was missed while it failed */
-}
-
 void replica_close(struct replica **replica)
 {
     struct replica *r = *replica;
 
     if (r == NULL)
         return;
-    save_confirmation(r);
+    replica_save_confirmation(r);
     replica_switch(r, NULL);
     replica_set_senders(r, NULL);
     replica_disk_close(r);
@@ -370,65 +88,6 @@ void replica_close(struct replica **replica)
     free(r->directory);
     free(r);
     *replica = NULL;
-}
-
-/* ---- filling the index ---- */
-
-struct filling {
-    struct index *index;
-    int64_t now_seconds;
-    uint64_t count;
-    const _Atomic bool *stop;
-};
-
-static bool take_recipient(void *context, struct span key, struct span value, struct err *err)
-{
-    struct filling *filling = context;
-    struct replica_recipient recipient;
-
-    if (atomic_load_explicit(filling->stop, memory_order_relaxed))
-        return err_set(err, ERR_TEMPORARY, "stopped");
-    if (key.len <= 4 || key.len > REPLICA_KEY_MAX || !replica_value_read(value, &recipient))
-        return err_set(err, ERR_OTHER, "a recipient's record is no record");
-    index_set(filling->index, key, replica_entry(&recipient, filling->now_seconds));
-    filling->count++;
-    return true;
-}
-
-static void publish_index(struct replica *r, struct replica_generation *live, struct index *index)
-{
-    index_share(index, &r->epoch);
-    atomic_store(&live->index, index);
-    withdraw_table(r);
-    log_write(LOG_REPLICA_READY, "version %lld: %llu recipients in memory",
-              (long long)r->position.version, (unsigned long long)index_count(index));
-    replica_publish_figures(r);
-}
-
-void replica_fill(struct replica *r, const _Atomic bool *stop)
-{
-    struct replica_generation *live = atomic_load(&r->live);
-    struct err err;
-
-    if (live == NULL || atomic_load(&live->index) != NULL)
-        return;
-    struct filling filling = {.index = index_new(NULL, r->disk.recipients, r->key),
-                              .now_seconds = clock_wall_us() / CLOCK_SECOND,
-                              .stop = stop};
-    enum kv_outcome outcome = kv_scan(r->recipient_table, take_recipient, &filling, &err);
-    if (outcome == KV_DONE && filling.count == r->disk.recipients) {
-        publish_index(r, live, filling.index);
-        return;
-    }
-    index_free(&filling.index);
-    if (atomic_load(stop))
-        return;
-    if (outcome == KV_DONE)
-        err_set(&err, ERR_OTHER, "replica %s: holds %llu recipients where %llu were written",
-                r->directory, (unsigned long long)filling.count,
-                (unsigned long long)r->disk.recipients);
-    r->disk_restarted = true; /* no failed write is behind this */
-    replica_disk_trouble(r, KV_DAMAGED, &err);
 }
 
 /* ---- readers ---- */
@@ -513,7 +172,7 @@ void replica_confirm(struct replica *replica, int64_t at_us)
     bool first = atomic_exchange(&replica->confirmed_at, at_us) == INT64_MIN;
 
     if (first)
-        save_confirmation(replica);
+        replica_save_confirmation(replica);
 }
 
 struct replica_from replica_from(struct replica *r, int64_t now_us)
@@ -603,32 +262,16 @@ static void drop_tombstones(struct replica *r, struct replica_generation *live)
         replica_disk_trouble(r, outcome, &err);
 }
 
-static void reopen_disk(struct replica *r, int64_t now_us)
-{
-    struct err err;
-
-    r->disk_retry_at = now_us + DISK_RETRY;
-    /* with nothing in memory, what is on disk is as good as at a start */
-    bool empty = atomic_load(&r->live) == NULL;
-    enum kv_outcome outcome = empty ? open_and_load(r, &err) : open_disk(r, &err);
-    if (outcome == KV_DAMAGED)
-        outcome = move_aside(r, &err);
-    if (outcome == KV_DONE)
-        r->disk_retry_at = now_us;
-    else
-        log_write(LOG_REPLICA_FAILED, "%s; tried again in 10 s", err.text);
-}
-
 void replica_tend(struct replica *r, int64_t now_us, int64_t refused_for_us)
 {
     struct replica_generation *live;
     struct err err;
 
     if (r->kv == NULL && now_us >= r->disk_retry_at)
-        reopen_disk(r, now_us);
+        replica_disk_reopen(r, now_us);
     if (now_us - r->confirmation_saved_at >= CONFIRMATION_INTERVAL) {
         r->confirmation_saved_at = now_us;
-        save_confirmation(r);
+        replica_save_confirmation(r);
         enum kv_outcome outcome = r->kv != NULL ? kv_checkpoint(r->kv, &err) : KV_DONE;
         if (outcome != KV_DONE)
             replica_disk_trouble(r, outcome, &err);

@@ -8,8 +8,9 @@
  * whole: a full disk or a damaged file stops nothing. Where the rows come from is follower.c's
  * matter.
  *
- * Files: replica.c (opening, filling the index, damage), replica_batch.c (changes), replica_load.c
- * (full loads); what they share is in replica_parts.h.
+ * Files: replica.c (opening, reading, regular work), replica_disk.c (what is on disk, filling the
+ * index, damage), replica_record.c (its records), replica_batch.c (changes), replica_load.c (full
+ * loads); what they share is in replica_parts.h.
  */
 #ifndef ROLLCALL_REPLICA_H
 #define ROLLCALL_REPLICA_H

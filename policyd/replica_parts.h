@@ -1,4 +1,4 @@
-/* replica_parts - what the three files of the replica share; for nobody else */
+/* replica_parts - what the files of the replica share; for nobody else */
 #ifndef ROLLCALL_REPLICA_PARTS_H
 #define ROLLCALL_REPLICA_PARTS_H
 
@@ -93,5 +93,10 @@ void replica_switch(struct replica *replica, struct replica_generation *generati
 /* What the outcome of a write means for the disk: tells, and takes a damaged store out of use. */
 void replica_disk_trouble(struct replica *replica, enum kv_outcome outcome, const struct err *err);
 void replica_disk_close(struct replica *replica);
+/* Opens the store and, where it holds a roll, makes that the live generation. */
+enum kv_outcome replica_disk_open(struct replica *replica, struct err *err) MUST_CHECK;
+/* Tries again what could not be opened; what fails is logged and put off. */
+void replica_disk_reopen(struct replica *replica, int64_t now_us);
+void replica_save_confirmation(struct replica *replica);
 
 #endif
