@@ -17,7 +17,9 @@
 
 enum {
     STACK = 512 * 1024,
-    CONNECTION_MEMORY = 64 * 1024, /* headers and what is read at once */
+    /* Headers and what is read at once. libmicrohttpd touches all of it for each connection, and
+     * takes whole pages only above 32 KiB. */
+    CONNECTION_MEMORY = 36 * 1024,
     SOCKET_MODE = 0660,
 };
 

@@ -23,7 +23,12 @@
 #include "panel/job.h"
 #include "panel/view.h"
 
-enum { ARENAS_MOST = 2 }; /* of malloc: many threads, little memory */
+/*
+ * Of malloc: many threads, little memory. What is larger than a page of the panel goes back to the
+ * system when it is freed. Left alone, malloc raises both bounds after the first list (whose filter
+ * of addresses has 16 MiB), and keeps as much in each arena from then on.
+ */
+enum { ARENAS_MOST = 2, LARGE = 512 * 1024, KEPT_FREE = 2 * 1024 * 1024 };
 
 struct program {
     struct daemon_options options;
@@ -212,6 +217,8 @@ int main(int argc, char **argv)
         return 0;
     }
     mallopt(M_ARENA_MAX, ARENAS_MOST);
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+    mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
     daemon_open_log("rollcall-panel", &p->conf.value);
     log_write(LOG_START, "rollcall-panel " ROLLCALL_VERSION);
     sigemptyset(&signals);
