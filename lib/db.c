@@ -197,6 +197,7 @@ void db_close(struct db **db)
 {
     if (*db == NULL)
         return;
+    db_kept_forget(*db);
     PQfinish((*db)->conn);
     free(*db);
     *db = NULL;

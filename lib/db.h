@@ -60,6 +60,10 @@ bool db_query(struct db *db, struct db_result **result, const char *sql, const c
               size_t count, struct err *err) MUST_CHECK;
 bool db_exec(struct db *db, const char *sql, const char *const *values, size_t count,
              int64_t *touched, struct err *err) MUST_CHECK;
+/* The same for a statement that is asked often: the connection plans it once. A dozen of texts at
+ * most; more of them are run as above. */
+bool db_query_kept(struct db *db, struct db_result **result, const char *sql,
+                   const char *const *values, size_t count, struct err *err) MUST_CHECK;
 /* db_exec in two halves: db_send returns while the server works, db_done waits for the end. Between
  * them the connection takes nothing else. */
 bool db_send(struct db *db, const char *sql, const char *const *values, size_t count,

@@ -12,17 +12,25 @@
 
 #include "db.h"
 
+enum { DB_KEPT_MOST = 16 };
+
 struct db {
     PGconn *conn; /* NULL once it is lost */
     char host[300];
     char sqlstate[6];
     int64_t timeout_us;
-    int64_t deadline; /* elapsed clock, of the running statement */
-    bool streaming;   /* the timeout counts for each wait instead of the whole statement */
-    int interrupt;    /* descriptor, or -1 */
-    bool copying;     /* a COPY … FROM STDIN is open */
-    size_t unsent;    /* bytes put into it since the last flush */
+    int64_t deadline;         /* elapsed clock, of the running statement */
+    bool streaming;           /* the timeout counts for each wait instead of the whole statement */
+    int interrupt;            /* descriptor, or -1 */
+    bool copying;             /* a COPY … FROM STDIN is open */
+    size_t unsent;            /* bytes put into it since the last flush */
+    char *kept[DB_KEPT_MOST]; /* texts of the statements whose plans the connection keeps */
+    size_t kept_count;
+    unsigned kept_names; /* given so far: "kept0", … */
 };
+
+/* Forgets which plans the connection keeps (db_kept.c). */
+void db_kept_forget(struct db *db);
 
 /* A view of some rows of a libpq result. */
 struct db_result {

@@ -11,34 +11,65 @@
     " and ($4::bigint is null or (" key ", r.id) " sign " ((select " key                           \
     " from quarantine_recipient r join quarantine_message m on m.id = r.message_id"                \
     " where r.id = $4::bigint), $4::bigint))"
+#define BEHIND_TIME(sign)                                                                          \
+    " and ($4::bigint is null or (r.received_at, r.id) " sign                                      \
+    " ((select r.received_at from quarantine_recipient r where r.id = $4::bigint), $4::bigint))"
 static const struct {
     const char *name, *behind, *order;
+    bool by_time; /* the rows of a page are found without looking at messages */
 } orders[] = {
-    {"newest", BEHIND("r.received_at", "<"), "r.received_at desc, r.id desc"},
-    {"oldest", BEHIND("r.received_at", ">"), "r.received_at, r.id"},
-    {"sender", BEHIND(SENDER_SQL, ">"), SENDER_SQL ", r.id"},
-    {"subject", BEHIND("lower(m.subject)", ">"), "lower(m.subject), r.id"},
-    {"score", BEHIND("coalesce(m.score, -1000)", "<"), "coalesce(m.score, -1000) desc, r.id desc"},
+    {"newest", BEHIND_TIME("<"), "r.received_at desc, r.id desc", true},
+    {"oldest", BEHIND_TIME(">"), "r.received_at, r.id", true},
+    {"sender", BEHIND(SENDER_SQL, ">"), SENDER_SQL ", r.id", false},
+    {"subject", BEHIND("lower(m.subject)", ">"), "lower(m.subject), r.id", false},
+    {"score", BEHIND("coalesce(m.score, -1000)", "<"), "coalesce(m.score, -1000) desc, r.id desc",
+     false},
 };
 enum { ORDERS = sizeof orders / sizeof orders[0] };
 const char *const model_orders[] = {"newest", "oldest", "sender", "subject", "score", NULL};
 
-static const char list_sql[] =
+static const char shown_sql[] =
     "select r.id, r.received_at as at_received, r.address, m.subject, r.category,"
     " coalesce(nullif(m.from_text, ''), nullif(m.sender, ''), '<>') as sender,"
     " coalesce(round(m.score::numeric, 1)::text, '') as score, r.state, r.listed,"
-    " m.lost_at is not null as is_lost"
-    " from quarantine_recipient r join quarantine_message m on m.id = r.message_id"
-    " where r.state = $1::quarantine_state and ($2 = '' or r.category::text = $2)"
+    " m.lost_at is not null as is_lost from ";
+static const char wanted_sql[] = " where r.state = $1::quarantine_state"
+                                 " and ($2 = '' or r.category::text = $2)"
+                                 " and ($5::date is null or r.received_at >= $5::date)"
+                                 " and ($6::date is null or r.received_at < $6::date + 1)";
+static const char fragment_sql[] =
     " and ($3 = '' or strpos(lower(concat_ws(' ', m.subject, m.from_text, m.sender, r.address)),"
-    "   lower($3)) > 0)"
-    " and ($5::date is null or r.received_at >= $5::date)"
-    " and ($6::date is null or r.received_at < $6::date + 1)";
+    "   lower($3)) > 0)";
 
 /* Whose messages they are row-level security says; said again so that the index of a user's or of a
  * customer's messages is used. Their number is $7. */
 static const char *const whose_sql[] = {"", " and r.user_id = $7::bigint",
                                         " and r.customer_id = $7::int"};
+
+enum { ASKED_FOR = MODEL_PAGE + 1 }; /* one more tells that there is a next page */
+
+/*
+ * A page in the order of time takes its rows first, then their messages: else a message is fetched,
+ * and its policy asked, for all that somebody has ever received.
+ */
+static void write_list(struct buf *sql, size_t order, size_t whose, bool fragment)
+{
+    bool first = orders[order].by_time && !fragment;
+
+    buf_text(sql, shown_sql);
+    if (first)
+        buf_printf(sql,
+                   "(select r.* from quarantine_recipient r%s and $3 = ''%s%s order by %s limit %d)"
+                   " r join quarantine_message m on m.id = r.message_id order by %s",
+                   wanted_sql, whose_sql[whose], orders[order].behind, orders[order].order,
+                   ASKED_FOR, orders[order].order);
+    else
+        buf_printf(sql,
+                   "quarantine_recipient r join quarantine_message m on m.id = r.message_id%s%s%s%s"
+                   " order by %s limit %d",
+                   wanted_sql, fragment_sql, whose_sql[whose], orders[order].behind,
+                   orders[order].order, ASKED_FOR);
+}
 
 static const char *or_null(const char *text)
 {
@@ -61,8 +92,7 @@ bool model_quarantine(struct db *db, const struct model_quarantine *search, stru
     size_t whose = search->user != 0 ? 1 : search->customer != 0 ? 2 : 0;
     snprintf(owner, sizeof owner, "%lld",
              whose == 1 ? (long long)search->user : (long long)search->customer);
-    buf_printf(&sql, "%s%s%s order by %s limit 51", list_sql, whose_sql[whose],
-               orders[order].behind, orders[order].order);
+    write_list(&sql, order, whose, search->fragment[0] != '\0');
     const char *values[] = {search->state,
                             search->category,
                             search->fragment,
@@ -70,7 +100,7 @@ bool model_quarantine(struct db *db, const struct model_quarantine *search, stru
                             or_null(search->from),
                             or_null(search->to),
                             owner};
-    if (!db_query(db, &rows, sql.at, values, whose != 0 ? 7 : 6, err))
+    if (!db_query_kept(db, &rows, sql.at, values, whose != 0 ? 7 : 6, err))
         return false;
     view_some(page, "messages", rows, MODEL_PAGE);
     if (db_rows(rows) > MODEL_PAGE)

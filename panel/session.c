@@ -108,11 +108,11 @@ bool session_load(struct session *session, struct db *db, int64_t idle_us, struc
 
     session_digest(session->token, digest);
     snprintf(idle, sizeof idle, "%lld microseconds", (long long)idle_us);
-    if (!db_query(db, &row,
-                  "select account_id, user_id, login, role, customer_id, customer, pending,"
-                  " must_change, second_factor, language, time_zone"
-                  " from panel_session($1::bytea, $2::interval)",
-                  DB_VALUES(digest, idle), err))
+    if (!db_query_kept(db, &row,
+                       "select account_id, user_id, login, role, customer_id, customer, pending,"
+                       " must_change, second_factor, language, time_zone"
+                       " from panel_session($1::bytea, $2::interval)",
+                       DB_VALUES(digest, idle), err))
         return false;
     session->role = ROLE_NOBODY;
     if (db_rows(row) == 0)

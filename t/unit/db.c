@@ -303,6 +303,61 @@ static void check_prepared(struct db *db)
     works(db_exec(db, "select 1", DB_NO_VALUES, NULL, &err), "the connection goes on");
 }
 
+static int64_t kept_number(struct db *db, const char *sql, const char *value)
+{
+    DB_RESULT_AUTO row = NULL;
+    struct err err = {.text = ""};
+
+    if (!works(db_query_kept(db, &row, sql, DB_VALUES(value), &err), "%s", sql))
+        return -1;
+    return db_int(row, 0, 0);
+}
+
+static int64_t plans_kept(struct db *db)
+{
+    DB_RESULT_AUTO row = NULL;
+    struct err err;
+
+    works(db_query(db, &row, "select count(*) from pg_prepared_statements where name ~ '^kept'",
+                   DB_NO_VALUES, &err),
+          "plans");
+    return row != NULL ? db_int(row, 0, 0) : -1;
+}
+
+static void check_kept(void)
+{
+    struct db *db = private_pg_open(&pg);
+    static const char twice[] = "select 2 * $1::int",
+                      changing[] = "select * from kept where a > $1";
+    DB_RESULT_AUTO row = NULL;
+    struct err err;
+
+    is_int(kept_number(db, twice, "4"), 8, "a kept statement");
+    is_int(kept_number(db, twice, "5"), 10, "again");
+    is_int(plans_kept(db), 1, "is planned once");
+    works(db_script(db, "deallocate all", &err), "a pooler's other server");
+    is_int(kept_number(db, twice, "6"), 12, "does without");
+    is_int(kept_number(db, twice, "7"), 14, "and plans it anew");
+    works(db_script(db, "create temp table kept (a int); insert into kept values (3)", &err),
+          "a table");
+    is_int(kept_number(db, changing, "0"), 3, "of one column");
+    works(db_script(db, "alter table kept add column b int", &err), "that changes");
+    is_int(kept_number(db, changing, "0"), 3, "is read all the same");
+    ok(!db_query_kept(db, &row, "select 1 / $1::int", DB_VALUES("0"), &err) && db_alive(db),
+       "what fails is told: %s", err.text);
+    ok(!db_query_kept(db, &row, "nonsense", DB_NO_VALUES, &err) && db_alive(db),
+       "what is no SQL too: %s", err.text);
+    for (int i = 0; i < 40; i++) {
+        STR_AUTO sql = mem_printf("select %d + $1::int", i);
+        is_int(kept_number(db, sql, "1"), i + 1, "one of many texts");
+    }
+    ok(plans_kept(db) <= 16, "of which it keeps some: %d", (int)plans_kept(db));
+    works(db_script(db, "begin", &err), "in a transaction");
+    is_int(kept_number(db, twice, "8"), 16, "a kept one");
+    works(db_script(db, "commit", &err), "that is committed");
+    db_close(&db);
+}
+
 static void check_notify(struct db *db)
 {
     struct db *other = private_pg_open(&pg);
@@ -519,6 +574,7 @@ int main(void)
     db_close(&db);
     db = private_pg_open(&pg);
     check_prepared(db);
+    check_kept();
     check_pipeline(db);
     db_close(&db);
     db = private_pg_open(&pg);
