@@ -227,7 +227,7 @@ bool facts_gather(struct facts *facts, struct db *db, const struct conf *conf,
 /* clang-format off */
 static const char rules_sql[] =
     "select case when s.user_id is null then 'domain' else 'user' end, s.action, s.pattern,"
-    " s.actor, " SQL_TIME("s.created_at") " from sender_rule s"
+    " s.actor, " SQL_TIME("s.created_at") ", s.created_at from sender_rule s"
     " where s.pattern = any (string_to_array($1, E'\n')) and (s.domain_id = $2::integer"
     "   or s.user_id = (select r.user_id from recipient r where r.domain_id = $2::integer"
     "     and r.local_part = $3 and r.state = 'active'))"

@@ -71,7 +71,8 @@ enum facts_rule_column {
     FACTS_RULE_ACTION,
     FACTS_RULE_PATTERN,
     FACTS_RULE_ACTOR,
-    FACTS_RULE_AT
+    FACTS_RULE_AT,
+    FACTS_RULE_HERE /* the same as a timestamptz, in the zone of the session */
 };
 bool facts_sender(struct facts *facts, struct db *db, const struct conf *conf, const char *sender,
                   struct err *err) MUST_CHECK;

@@ -16,7 +16,8 @@
     "select c.id, c.version, c.state, c.mode,"                                                     \
     " c.source || case when c.source_id <> 0 then ':' || c.source_id else '' end as source, k.name as customer, c.actor,"\
     " c.program, " SQL_TIME("coalesce(c.decided_at, c.created_at)") " as done_at, c.added, c.removed,"        \
-    " c.changed, c.forced, " DOMAINS " as domains, nullif(c.note, '') as note"                                        \
+    " c.changed, c.forced, " DOMAINS " as domains, nullif(c.note, '') as note,"                                        \
+    " coalesce(c.decided_at, c.created_at) as here"                                                                    \
     " from changeset c left join customer k on k.id = c.customer_id"
 static const char list_sql[] =
     CHANGESETS " where ($1::changeset_state is null or c.state = $1::changeset_state)"

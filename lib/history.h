@@ -24,7 +24,8 @@ enum history_column {
     HISTORY_FORCED,
     HISTORY_DOMAINS_OF, /* a line each */
     HISTORY_NOTE,
-    HISTORY_COLUMNS
+    HISTORY_COLUMNS,
+    HISTORY_HERE = HISTORY_COLUMNS /* HISTORY_AT as a timestamptz, in the zone of the session */
 };
 /* The newest first; state, customer, before (an id): NULL for any. Evidence is left out. */
 bool history_list(struct db *db, const char *state, const char *customer, const char *before,

@@ -1,6 +1,7 @@
 /* text - see text.h; the form of a catalogue is gettext's .mo file */
 #include "text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *const text_languages[TEXT_LANGUAGES] = {"en", "de", "fr", "es"};
@@ -91,4 +92,20 @@ void text_count(struct buf *out, enum text_language language, const char *one, c
     }
     buf_append(out, form, (size_t)(mark - form));
     buf_printf(out, "%lld%s", (long long)n, mark + 4);
+}
+
+/* Blanks are narrow and do not break. Spanish groups nothing below five digits. */
+void text_number(struct buf *out, enum text_language language, int64_t n)
+{
+    static const char *const separators[] = {
+        [TEXT_EN] = ",", [TEXT_DE] = ".", [TEXT_FR] = "\u202f", [TEXT_ES] = "\u202f"};
+    char digits[24];
+
+    int len = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    bool grouped = language != TEXT_ES || len - (n < 0) > 4;
+    for (int i = 0; i < len; i++) {
+        if (grouped && i > 0 && (len - i) % 3 == 0 && digits[i - 1] != '-')
+            buf_text(out, separators[language]);
+        buf_append(out, digits + i, 1);
+    }
 }

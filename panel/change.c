@@ -19,7 +19,7 @@ struct roll_request change_request(const struct visit *visit, enum roll_mode mod
     };
 }
 
-void change_tell(const struct visit *visit, const struct roll_outcome *outcome, struct buf *note)
+void change_tell(struct visit *visit, const struct roll_outcome *outcome, struct buf *note)
 {
     static const char *const words[] = {
         [ROLL_UNCHANGED] = N_("Nothing had to be changed."),
@@ -35,7 +35,7 @@ void change_tell(const struct visit *visit, const struct roll_outcome *outcome, 
     data_count(values, "added", outcome->added);
     data_count(values, "removed", outcome->removed);
     data_count(values, "changed", outcome->changed);
-    data_text(values, "why", outcome->why);
+    data_text(values, "why", visit_say(visit, outcome->why));
     buf_clear(note);
     template_fill(note, visit_words(visit, words[outcome->state]), values);
 }

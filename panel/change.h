@@ -23,6 +23,6 @@ struct change_job {
 bool change_run(struct visit *visit, const struct change_job *job, bool *done, struct buf *note,
                 struct err *err) MUST_CHECK;
 /* "Changeset 12: 1 added." */
-void change_tell(const struct visit *visit, const struct roll_outcome *outcome, struct buf *note);
+void change_tell(struct visit *visit, const struct roll_outcome *outcome, struct buf *note);
 
 #endif

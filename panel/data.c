@@ -13,6 +13,7 @@ struct block {
 };
 struct arena {
     struct block *blocks;
+    enum text_language language;
 };
 
 struct arena *arena_new(void)
@@ -30,6 +31,16 @@ void arena_free(struct arena **arena)
     }
     free(*arena);
     *arena = NULL;
+}
+
+void arena_speak(struct arena *arena, enum text_language language)
+{
+    arena->language = language;
+}
+
+enum text_language arena_language(const struct arena *arena)
+{
+    return arena->language;
 }
 
 static size_t rounded(size_t size)
@@ -112,15 +123,9 @@ void data_int(struct data *map, const char *key, int64_t number)
 
 void data_count(struct data *map, const char *key, int64_t number)
 {
-    char digits[24];
     BUF_AUTO text = {0};
 
-    int len = snprintf(digits, sizeof digits, "%lld", (long long)number);
-    for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0 && digits[i - 1] != '-')
-            buf_text(&text, "\u202f"); /* a narrow blank that does not break: ISO 80000-1 */
-        buf_append(&text, digits + i, 1);
-    }
+    text_number(&text, map->arena->language, number);
     data_text(map, key, text.at);
 }
 

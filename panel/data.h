@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "lib/str.h"
+#include "lib/text.h"
 
 /* Memory that is given back all at once. */
 struct arena;
@@ -19,6 +20,9 @@ struct arena *arena_new(void);
 void arena_free(struct arena **arena);
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for pointers */
 char *arena_text(struct arena *arena, struct span text);
+/* The reader's language, which numbers and times are written in; English until it is set. */
+void arena_speak(struct arena *arena, enum text_language language);
+enum text_language arena_language(const struct arena *arena);
 
 enum data_kind { DATA_TEXT, DATA_FLAG, DATA_MAP, DATA_LIST };
 struct data {
@@ -36,7 +40,7 @@ struct data *data_map(struct arena *arena);
 void data_span(struct data *map, const char *key, struct span text);
 void data_text(struct data *map, const char *key, const char *text);
 void data_int(struct data *map, const char *key, int64_t number);
-/* With blanks between groups of three digits. */
+/* As people of the arena's language write it. */
 void data_count(struct data *map, const char *key, int64_t number);
 void data_flag(struct data *map, const char *key, bool flag);
 struct data *data_child(struct data *map, const char *key);

@@ -27,7 +27,8 @@ static const int64_t KEPT = 2 * 3600 * CLOCK_SECOND; /* since somebody last look
 struct line {
     int64_t number;
     char sign;
-    char *text, *before, *after; /* of a problem: the text alone */
+    char *text, *before, *after; /* of a difference */
+    char *why;                   /* of a problem, as lib says it */
 };
 struct lines {
     struct line at[DIFFERENCES_SHOWN];
@@ -79,6 +80,7 @@ static void lines_free(struct lines *lines)
         free(lines->at[i].text);
         free(lines->at[i].before);
         free(lines->at[i].after);
+        free(lines->at[i].why);
     }
     lines->count = 0;
 }
@@ -135,6 +137,7 @@ static void keep_line(struct job *job, struct lines *lines, size_t most, struct 
     free(line.text);
     free(line.before);
     free(line.after);
+    free(line.why);
 }
 
 static void keep_problem(struct job *job, int64_t number, struct span text, const char *why)
@@ -150,10 +153,8 @@ static void keep_problem(struct job *job, int64_t number, struct span text, cons
         list_write_text(&row, span_text(why));
         fprintf(job->errors, "%s\r\n", row.at);
     }
-    keep_line(
-        job, &job->problems, PROBLEMS_SHOWN,
-        (struct line){.number = number,
-                      .text = mem_printf("%s%s%s", shown, shown[0] != '\0' ? ": " : "", why)});
+    keep_line(job, &job->problems, PROBLEMS_SHOWN,
+              (struct line){.number = number, .text = mem_text(shown), .why = mem_text(why)});
 }
 
 static bool take_entry(void *context, const struct roll_entry *entry, struct err *err)
@@ -428,9 +429,9 @@ bool job_drop(struct visit *visit, const char *name, struct err *err)
     return job != NULL;
 }
 
-static void put_lines(struct data *page, const char *key, const struct lines *lines)
+static void put_lines(struct visit *visit, const char *key, const struct lines *lines)
 {
-    struct data *list = data_list(page, key);
+    struct data *list = data_list(visit->data, key);
 
     for (size_t i = 0; i < lines->count; i++) {
         const struct line *line = &lines->at[i];
@@ -439,6 +440,8 @@ static void put_lines(struct data *page, const char *key, const struct lines *li
         data_int(one, "line", line->number);
         data_text(one, "sign", sign);
         data_text(one, "what", line->text);
+        if (line->why != NULL)
+            data_text(one, "why", visit_say(visit, line->why));
         if (line->before != NULL) {
             data_text(one, "before", line->before);
             data_text(one, "after", line->after);
@@ -446,8 +449,9 @@ static void put_lines(struct data *page, const char *key, const struct lines *li
     }
 }
 
-static void put_outcome(struct data *page, const struct job *job)
+static void put_outcome(struct visit *visit, const struct job *job)
 {
+    struct data *page = visit->data;
     const struct roll_outcome *outcome = &job->outcome;
 
     data_count(page, "n_added", outcome->added);
@@ -457,7 +461,7 @@ static void put_outcome(struct data *page, const struct job *job)
     data_flag(page, "nothing", outcome->added + outcome->removed + outcome->changed == 0);
     data_flag(page, "would_hold", outcome->state == ROLL_DRY && outcome->why[0] != '\0');
     data_flag(page, "held", outcome->state == ROLL_HELD);
-    data_text(page, "hold_reason", outcome->why);
+    data_text(page, "hold_reason", visit_say(visit, outcome->why));
     if (outcome->changeset != 0)
         data_int(page, "changeset", outcome->changeset);
     data_flag(page, "more_differences",
@@ -484,13 +488,13 @@ bool job_show(struct visit *visit, const char *name, struct err *err)
         data_text(page, "domain", job->domain);
         data_flag(page, "replace", job->replace);
         data_text(page, "form_of_list", job->form);
-        data_text(page, "why", job->why);
+        data_text(page, "why", visit_say(visit, job->why));
         data_count(page, "n_lines", job->line_count);
         data_count(page, "n_entries", job->entries);
         data_int(page, "percent", job->size > 0 ? job->read * 100 / job->size : 0);
-        put_outcome(page, job);
-        put_lines(page, "problems", &job->problems);
-        put_lines(page, "differences", &job->differences);
+        put_outcome(visit, job);
+        put_lines(visit, "problems", &job->problems);
+        put_lines(visit, "differences", &job->differences);
     }
     pthread_mutex_unlock(&visit->panel->jobs->lock);
     return job != NULL;

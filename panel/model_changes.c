@@ -10,7 +10,7 @@
 static void put_changeset(struct data *map, const struct db_result *rows, size_t row)
 {
     view_row(map, rows, row);
-    view_time(map, "at", db_span(rows, row, HISTORY_AT));
+    view_time(map, "at", db_span(rows, row, HISTORY_HERE));
     data_count(map, "n_added", db_int(rows, row, HISTORY_ADDED));
     data_count(map, "n_removed", db_int(rows, row, HISTORY_REMOVED));
     data_count(map, "n_changed", db_int(rows, row, HISTORY_CHANGED));

@@ -75,7 +75,7 @@ static bool rehearse(struct visit *visit, int64_t id, decide_fn *decide, struct 
     if (!decide(visit->db, id, &request, &listener, &outcome, err)) {
         if (err->class != ERR_DATA)
             return false;
-        data_text(visit->data, "refused", err->text);
+        data_text(visit->data, "refused", visit_say(visit, err->text));
         return true;
     }
     data_count(visit->data, "n_would_add", outcome.added);

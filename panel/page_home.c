@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/facts.h"
+#include "lib/sender.h"
 #include "panel/model.h"
 #include "panel/page.h"
 #include "panel/view.h"
@@ -66,7 +67,7 @@ static void put_facts(struct visit *visit, const struct facts *facts, const stru
 
     data_text(visit->data, "outcome", v->rule == RULE_FOREIGN ? "foreign" : outcomes[v->action]);
     data_text(visit->data, "rule", verdict_rules[v->rule].code);
-    data_text(visit->data, "meaning", verdict_rules[v->rule].meaning);
+    data_text(visit->data, "meaning", visit_say(visit, verdict_rules[v->rule].meaning));
     put_reply(visit, v);
     data_flag(visit->data, "served", served);
     if (served) {
@@ -93,14 +94,36 @@ static void put_facts(struct visit *visit, const struct facts *facts, const stru
     data_flag(visit->data, "without_tag", facts->question.recipient.without_tag);
 }
 
-static bool explain(struct visit *visit, const struct addr *addr, struct err *err)
+/* Rules that match the sender, the deciding one first. */
+static void put_rules(struct visit *visit, const struct facts *facts)
 {
+    struct data *list = data_list(visit->data, "rules");
+
+    data_flag(visit->data, "refuses_senders", visit->panel->conf->reject_blocked_senders);
+    for (size_t i = 0; i < db_rows(facts->rules); i++) {
+        struct data *one = data_item(list);
+        data_text(one, "of", db_text(facts->rules, i, FACTS_RULE_OF));
+        data_text(one, "action", db_text(facts->rules, i, FACTS_RULE_ACTION));
+        data_text(one, "pattern", db_text(facts->rules, i, FACTS_RULE_PATTERN));
+        data_text(one, "actor", db_text(facts->rules, i, FACTS_RULE_ACTOR));
+        view_time(one, "at_made", db_span(facts->rules, i, FACTS_RULE_HERE));
+    }
+}
+
+/* `sender` NULL: none is asked about. */
+static bool explain(struct visit *visit, const struct addr *addr, const char *sender,
+                    struct err *err)
+{
+    const struct conf *conf = visit->panel->conf;
     struct facts facts = {0};
 
-    bool fine = facts_gather(&facts, visit->db, visit->panel->conf, addr, err);
+    bool fine = facts_gather(&facts, visit->db, conf, addr, err) &&
+                (sender == NULL || facts_sender(&facts, visit->db, conf, sender, err));
     if (fine) {
         struct verdict v = verdict(&facts.question);
         put_facts(visit, &facts, &v);
+        if (facts.rules != NULL)
+            put_rules(visit, &facts);
     }
     facts_free(&facts);
     return fine;
@@ -109,16 +132,24 @@ static bool explain(struct visit *visit, const struct addr *addr, struct err *er
 bool page_explain(struct visit *visit, struct err *err)
 {
     const char *text = form_value(&visit->query, "address");
+    const char *from = form_value(&visit->query, "sender");
+    char sender[SENDER_PATTERN_MOST + 1];
+    bool asked = from[0] != '\0';
     struct addr addr;
     struct err why;
 
     data_text(visit->data, "address", text);
+    data_text(visit->data, "sender", from);
     if (text[0] == '\0')
         return visit_show(visit, "explain", err);
-    if (!addr_parse(span_trim(span_text(text)), false, &addr, &why)) {
+    if (!addr_parse(span_trim(span_text(text)), false, &addr, &why))
         visit_complain(visit, "address", why.text);
+    if (asked && strchr(from, '@') == NULL)
+        visit_complain(visit, "sender", N_("A whole mail address, please."));
+    else if (asked && !sender_pattern_parse(span_text(from), sender, &why))
+        visit_complain(visit, "sender", why.text);
+    if (visit_has_complaints(visit))
         return visit_show_again(visit, "explain", err);
-    }
-    return visit_transaction(visit, err) && explain(visit, &addr, err) &&
+    return visit_transaction(visit, err) && explain(visit, &addr, asked ? sender : NULL, err) &&
            visit_commit(visit, err) && visit_show(visit, "explain", err);
 }

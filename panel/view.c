@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/clock.h"
+#include "lib/when.h"
 #include "panel/route.h"
 
 enum { VIEWS_MOST = 128 };
@@ -182,18 +184,42 @@ bool view_render(struct visit *visit, const char *name, struct err *err)
     return true;
 }
 
+static void put_when(struct data *time, const char *key, enum when_style style, struct when when)
+{
+    BUF_AUTO text = {0};
+
+    when_text(&text, arena_language(time->arena), style, when);
+    data_text(time, key, text.at);
+}
+
+/* For machines: RFC 3339. */
+static void put_machine_time(struct data *time, struct when when)
+{
+    time_t seconds = (time_t)when.local;
+    int minutes = abs(when.offset) / 60;
+    char text[48] = "";
+    struct tm t;
+
+    if (gmtime_r(&seconds, &t) == NULL)
+        return;
+    size_t used = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &t);
+    snprintf(text + used, sizeof text - used, "%c%02d:%02d", when.offset < 0 ? '-' : '+',
+             minutes / 60, minutes % 60);
+    data_text(time, "machine", text);
+}
+
 /* "2026-11-23 19:38:57.705239+01" as people read it, with all of it beside. */
 void view_time(struct data *map, const char *key, struct span text)
 {
     struct data *time = data_child(map, key);
+    struct when when;
 
-    if (text.len < 19)
+    if (!when_parse(text, &when))
         return;
-    data_span(time, "day", span_of(text.at, 10));
-    char *minute = arena_text(map->arena, span_of(text.at, 16));
-    minute[10] = ' '; /* RFC 3339 has a T there */
-    data_text(time, "short", minute);
-    data_span(time, "exact", text);
+    put_when(time, "day", WHEN_DAY, when);
+    put_when(time, "short", WHEN_MINUTE, when);
+    put_when(time, "exact", WHEN_EXACT, when);
+    put_machine_time(time, when);
 }
 
 static void put_cell(struct data *map, const char *key, const struct db_result *rows, size_t row,

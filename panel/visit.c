@@ -435,6 +435,7 @@ static void run_page(struct visit *visit)
     }
     if (is_post(visit) && !may_enter(visit)) /* the session may have ended meanwhile */
         return;
+    arena_speak(visit->arena, view_language(visit));
     if (!visit->route->run(visit, &err))
         fail_by(visit, &err);
 }
@@ -528,7 +529,7 @@ void visit_fail(struct visit *visit, int status, const char *why)
     visit->status = status;
     buf_clear(&visit->body);
     data_int(visit->data, "status", status);
-    data_text(visit->data, "why", why != NULL ? visit_words(visit, why) : "");
+    data_text(visit->data, "why", why != NULL ? visit_say(visit, why) : "");
     if (!view_render(visit, "error", &err))
         log_write(LOG_PANEL_TROUBLE, "%s", err.text);
 }

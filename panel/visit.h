@@ -122,9 +122,10 @@ bool visit_spool(struct visit *visit, struct span text, struct err *err) MUST_CH
 /* Adds to the file that is the answer; it lies in the spool, and goes with the visit. */
 bool visit_add_file(struct visit *visit, struct span bytes, struct err *err) MUST_CHECK;
 
-/* A field's complaint: the template shows it beside the field ({{errors.NAME}}) and above the form.
+/* A field's complaint, ours or lib's: the template shows it beside the field ({{errors.NAME}}) and
+ * above the form.
  */
-void visit_complain(struct visit *visit, const char *field, const char *text);
+void visit_complain(struct visit *visit, const char *field, const char *complaint);
 bool visit_has_complaints(const struct visit *visit);
 /* What lib refuses (ERR_DATA, ERR_USAGE; "next-hop: …") beside the field of the form that it names,
  * else beside `otherwise`. False: it is no complaint, but trouble. */
@@ -140,6 +141,8 @@ void visit_keep_form(struct visit *visit);
 #define N_(text) text
 /* Words in the reader's language. */
 const char *visit_words(const struct visit *visit, const char *text);
+/* The same of what lib says, which is worded for the command line (say.h). */
+const char *visit_say(struct visit *visit, const char *text);
 
 /* An error page of that status; `why` for people, may be NULL. */
 void visit_fail(struct visit *visit, int status, const char *why);

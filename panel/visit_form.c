@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "panel/say.h"
+#include "panel/view.h"
 #include "panel/visit.h"
 
 static struct data *child(struct data *map, const char *key)
@@ -12,8 +14,14 @@ static struct data *child(struct data *map, const char *key)
     return data_child(map, key);
 }
 
-void visit_complain(struct visit *visit, const char *field, const char *text)
+const char *visit_say(struct visit *visit, const char *text)
 {
+    return say(visit->arena, view_language(visit), text);
+}
+
+void visit_complain(struct visit *visit, const char *field, const char *complaint)
+{
+    const char *text = visit_say(visit, complaint);
     struct data *list = NULL;
 
     for (struct data *d = visit->data->first; d != NULL; d = d->next)

@@ -17,7 +17,7 @@ VALUES = (  # what {{w name}} shows: kinds and states that the database has as w
     "undo", "settings", "evidence", "spam", "bulk", "virus", "content")
 STRING = r'"(?:[^"\\]|\\.)*"'
 STRINGS = rf"{STRING}(?:\s*{STRING})*"
-IN_C = re.compile(rf"\b(?:N_\(|visit_words\(\s*visit\s*,|visit_fail\(\s*visit\s*,\s*[^,\"]+,|refuse\(\s*visit\s*,\s*[^,\"]+,"
+IN_C = re.compile(rf"\b(?:N_\(|SAME\(|visit_words\(\s*visit\s*,|visit_fail\(\s*visit\s*,\s*[^,\"]+,|refuse\(\s*visit\s*,\s*[^,\"]+,"
                   rf"|err_set\(\s*err\s*,\s*ERR_DATA\s*,)\s*({STRINGS})\s*[,)]")
 # a choice between two texts: visit_words(visit, that ? "one" : "other")
 CHOICE = re.compile(rf"\bvisit_words\(\s*visit\s*,[^\"();]*\?\s*({STRINGS})\s*:\s*({STRINGS})")

@@ -87,6 +87,14 @@ def test_changes():
         c.get(f"/recipients/{rid}")
         assert "disabled" in c.post(f"/recipients/{rid}/state", do="disable", address="alice@clinic.example").text
         assert "550" in c.get("/explain?address=alice@clinic.example").text
+        # what rules say of a sender
+        rc.cli("sender", "block", "*.bad.example", "--domain", "clinic.example")
+        page = c.get("/explain?address=bob@clinic.example&sender=spam@very.bad.example").text
+        assert "*.bad.example" in page and "nobody is refused" in page, page
+        assert "no rule" in c.get("/explain?address=bob@clinic.example&sender=good@good.example").text
+        for wrong in ("no-address", "a@-b"):
+            page = c.get(f"/explain?address=bob@clinic.example&sender={wrong}")
+            assert page.status == 422 and f'value="{wrong}"' in page.text, page.text
         page = c.post(f"/recipients/{rid}", name="Alice B", aliases="new.alias@clinic.example")
         assert "Alice B" in page.text and "new.alias@clinic.example" in page.text
         page = c.post(f"/recipients/{rid}", name="Alice B", aliases="x@nowhere.example no-address")

@@ -17,6 +17,28 @@ static void check_count(enum text_language language, int64_t n, const char *want
     is_text(out.at, want, "%s %lld", text_languages[language], (long long)n);
 }
 
+static void check_number(enum text_language language, int64_t n, const char *want)
+{
+    BUF_AUTO out = {0};
+
+    text_number(&out, language, n);
+    is_text(out.at, want, "%s %lld", text_languages[language], (long long)n);
+}
+
+static void check_numbers(void)
+{
+    check_number(TEXT_EN, 0, "0");
+    check_number(TEXT_EN, 999, "999");
+    check_number(TEXT_EN, 1234567, "1,234,567");
+    check_number(TEXT_EN, -123456, "-123,456");
+    check_number(TEXT_DE, 1000, "1.000");
+    check_number(TEXT_FR, 10000, "10\u202f000");
+    check_number(TEXT_ES, 9999, "9999");
+    check_number(TEXT_ES, -9999, "-9999");
+    check_number(TEXT_ES, 10000, "10\u202f000");
+    check_number(TEXT_DE, INT64_MIN, "-9.223.372.036.854.775.808");
+}
+
 int main(void)
 {
     enum text_language language;
@@ -34,5 +56,6 @@ int main(void)
     is_text(text_get(TEXT_DE, "no such text"), "no such text", "what is lacking stays English");
     is_text(text_get(TEXT_DE, ""), "", "the catalogue's head is not shown");
     is_text(text_plural(TEXT_DE, "a", "b", 2), "b", "lacking, in its plural");
+    check_numbers();
     return tap_done();
 }
