@@ -12,6 +12,7 @@ import smtplib
 import sys
 import time
 
+import sample
 from servers import (DOMAINS, Postfix, PostgreSQL, Rollcall, Trouble, clean, eventually, make_customer, make_gateway,
                      stop_all)
 
@@ -147,8 +148,11 @@ It stays running:
   gateway            127.0.0.1:{gateway.port}, configuration {gateway.etc}, log {gateway.dir}/mail.log
   customer's server  127.0.0.1:{customer.port}, mailboxes {customer.dir}/mail, log {customer.dir}/mail.log
   rollcall-policyd   http://127.0.0.1:{roll.metrics_port}/metrics and /healthz, log {state}/policyd.log
-  control panel      {roll.panel_url}  sign in as admin, password {password}
-                     (to be changed at the first sign-in), log {state}/panel.log
+  control panel      {roll.panel_url}  log {state}/panel.log
+                     sign in as admin (operator), anna (administrator of the customer Clinic) or
+                     alice@clinic.example (a user, with mail in quarantine)
+                     each with the password {password}, to be changed at the first sign-in
+  quarantine         LMTP 127.0.0.1:{roll.quarantine_port}, messages {state}/quarantine
   PostgreSQL         psql '{roll.pg.dsn()}'
 Talk to it:
   {command} explain nobody@clinic.example
@@ -183,6 +187,7 @@ def start(state, build):
     table = Table(gateway, customer)
     show_running(roll, table)
     show_outage(roll, table)
+    sample.fill(roll, "admin")
     print("\nWhy was nobody@clinic.example refused? rollcall explain says:")
     print(re.sub(r"^", "  ", roll.cli("explain", "nobody@clinic.example").rstrip(), flags=re.M))
     show_addresses(roll, gateway, customer, password)

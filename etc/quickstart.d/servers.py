@@ -18,7 +18,7 @@ import urllib.request
 
 ETC = pathlib.Path(__file__).resolve().parents[1]
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
-DAEMONS = ("rollcall-policyd", "rollcall-panel", "rollcall-report", "rollcall-ldapsync")
+DAEMONS = ("rollcall-policyd", "rollcall-panel", "rollcall-report", "rollcall-ldapsync", "rollcall-quarantine")
 SERVERS = ("/usr/lib/postgresql/", "/usr/lib/postfix/")
 PLAIN_USER = "nobody"  # owns the replica and the mailboxes: no account is added to this machine
 MARKER = ".rollcall-quickstart"
@@ -162,7 +162,8 @@ class PostgreSQL:
         (self.data / "pg_hba.conf").write_text("local all all peer map=quickstart\n")
         (self.data / "pg_ident.conf").write_text(
             f"quickstart root postgres\nquickstart postgres postgres\nquickstart {PLAIN_USER} rollcall_policyd\n"
-            f"quickstart {PLAIN_USER} rollcall_panel\nquickstart root rollcall_report\nquickstart root rollcall_sync\n")
+            f"quickstart {PLAIN_USER} rollcall_panel\nquickstart root rollcall_report\nquickstart root rollcall_sync\n"
+            f"quickstart {PLAIN_USER} rollcall_quarantine\n")
         self.start()
         run("createdb", "-h", self.dir, "-U", "postgres", "rollcall")
 
@@ -277,13 +278,15 @@ class Rollcall:
     def __init__(self, state, build, pg, gateway):
         self.state, self.build, self.pg, self.gateway = state, build, pg, gateway
         self.conf, self.metrics_port, self.panel_port = state / "rollcall.conf", port(9564), port(8025)
+        self.quarantine_port = port(2424)
         for program in ("rollcall", *DAEMONS):
             if not (build / "bin" / program).exists():
                 raise Trouble(f"{build}/bin/{program} is not there; build first, or leave out --build")
 
     def create(self):
-        (self.state / "replica").mkdir(mode=0o700)
-        own(self.state / "replica", PLAIN_USER)
+        for name in ("replica", "quarantine"):
+            (self.state / name).mkdir(mode=0o700)
+            own(self.state / name, PLAIN_USER)
         self.conf.write_text(f"""\
 # made by etc/quickstart
 database = {self.pg.dsn()}
@@ -302,6 +305,10 @@ panel_spool_directory = {self.state}/panel
 panel_metrics_listen =
 secret_key_file = {self.state}/secret.key
 link_key_file = {self.state}/link.key
+quarantine_listen = inet:127.0.0.1:{self.quarantine_port}
+quarantine_user = {PLAIN_USER}
+quarantine_directory = {self.state}/quarantine
+release_to = inet:127.0.0.1:{self.gateway.port}
 mail_server = inet:127.0.0.1:{self.gateway.port}
 mail_from = rollcall@gateway.example
 """)
@@ -331,8 +338,9 @@ mail_from = rollcall@gateway.example
         return re.search(r"password: (\S+)", self.cli("account", "add", "admin", "--operator"))[1]
 
     def start_jobs(self):
-        """What the panel asks for: mails, and directories."""
+        """What the panel asks for: mails, directories, and messages of the quarantine."""
         for program, role, *args in (("rollcall-report", "rollcall_report", "send", "--follow"),
+                                     ("rollcall-quarantine", "rollcall_quarantine"),
                                      ("rollcall-ldapsync", "rollcall_sync", "--requests", "--follow")):
             with open(self.state / f"{program.removeprefix('rollcall-')}.log", "a") as log:
                 daemon = subprocess.Popen(
@@ -341,8 +349,14 @@ mail_from = rollcall@gateway.example
             if daemon.poll() is not None:
                 raise Trouble(f"{program} ended at once; see {self.state}")
 
-    def cli(self, *args):
-        return run(self.build / "bin/rollcall", "-c", self.conf, *args)
+        eventually(lambda: socket.create_connection(("127.0.0.1", self.quarantine_port), 1).close() or True, 20,
+                   f"rollcall-quarantine to listen; see {self.state}/quarantine.log")
+
+    def cli(self, *args, **more):
+        return run(self.build / "bin/rollcall", "-c", self.conf, *args, **more)
+
+    def psql(self, sql):
+        return run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.pg.dsn(), input=sql).strip()
 
     def start(self):
         """rollcall-policyd in a session of its own, until it says that it answers from a loaded roll."""
