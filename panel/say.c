@@ -23,6 +23,7 @@ struct saying {
 static const struct saying sayings[] = {
     /* addresses, domains */
     SAME("'{text}': {why} ({source})"),
+    SAME("{why} (RFC {source})"),
     SAME("longer than any address"),
     SAME("has no '@'"),
     SAME("is not UTF-8"),
