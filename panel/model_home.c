@@ -5,6 +5,7 @@
 #include "panel/view.h"
 
 /* Counting stops where a figure says enough: an overview is asked for often. */
+enum { MANY = 100000 };
 #define CAPPED(from) "(select count(*) from (select from " from " limit 100001) x)"
 
 /* clang-format off */
@@ -52,7 +53,8 @@ bool model_overview(struct db *db, struct data *page, struct err *err)
     view_row(page, figures, 0);
     data_flag(page, "held", db_int(figures, 0, 3) > 0);
     data_flag(page, "incomplete", db_int(figures, 0, 4) > 0);
-    data_flag(page, "many_users", db_int(figures, 0, 2) > 100000);
+    data_flag(page, "many_users", db_int(figures, 0, 2) > MANY);
+    data_count(page, "n_many", MANY);
     data_flag(page, "no_customers", db_int(figures, 0, 1) == 0);
     data_flag(page, "no_domains", db_int(figures, 0, 0) == 0);
     view_rows(page, "sources", sources);
@@ -106,7 +108,7 @@ bool model_chart(struct db *db, struct data *page, struct err *err)
     struct data *bars = data_list(page, "bars");
     for (size_t i = 0; i < db_rows(hours); i++) {
         struct data *bar = data_item(bars);
-        int x = (int)i * CHART_STEP;
+        int x = (int)i * CHART_STEP + (CHART_STEP - CHART_BAR) / 2;
         int accepted = height(db_int(hours, i, 2), most),
             deferred = height(db_int(hours, i, 3), most),
             refused = height(db_int(hours, i, 4), most);
@@ -115,7 +117,6 @@ bool model_chart(struct db *db, struct data *page, struct err *err)
         put_bar(bar, "deferred", x, CHART_HEIGHT - accepted - deferred, deferred);
         put_bar(bar, "refused", x, CHART_HEIGHT - accepted - deferred - refused, refused);
         data_flag(bar, "labelled", i % 6 == 5);
-        data_int(bar, "middle", x + CHART_BAR / 2);
     }
     data_flag(page, "answered", all > 0);
     data_count(page, "n_answers", all);

@@ -9,6 +9,10 @@ document.querySelectorAll("select[data-go]").forEach(select => {
 
 document.querySelector(".complaints")?.focus();
 
+/* On a telephone the tabs are wider than the window: the one that is open is in it. */
+const tabs = document.querySelector(".tabs"), here = tabs?.querySelector("[aria-current]");
+if (here) tabs.scrollLeft = here.offsetLeft - (tabs.clientWidth - here.offsetWidth) / 2;
+
 /* One box for all of a list. */
 document.querySelectorAll("input[data-all]").forEach(all => {
   const boxes = () => [...all.closest("table").querySelectorAll("tbody input[type=checkbox]")];
