@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "db.h"
@@ -18,6 +20,29 @@
 void daemon_notify(const char *state)
 {
     sd_notify(0, state);
+}
+
+int daemon_watchdog_ms(void)
+{
+    uint64_t us = 0;
+
+    if (sd_watchdog_enabled(0, &us) <= 0)
+        return -1;
+    return us / 2000 > INT_MAX ? INT_MAX : us < 2000 ? 1 : (int)(us / 2000);
+}
+
+int daemon_wait_signal(const sigset_t *signals)
+{
+    int ms = daemon_watchdog_ms(), number;
+    struct timespec rest = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+    for (;;) {
+        if (ms < 0 ? sigwait(signals, &number) == 0
+                   : (number = sigtimedwait(signals, NULL, &rest)) > 0)
+            return number;
+        if (ms >= 0)
+            daemon_notify("WATCHDOG=1");
+    }
 }
 
 int daemon_activated_sockets(void)
@@ -83,7 +108,7 @@ long daemon_raise_files(void)
 
 /* ---- the sandbox ---- */
 
-enum { PATHS_MOST = 128 };
+enum { PATHS_MOST = 256 };
 struct paths {
     const char *at[PATHS_MOST + 1];
     size_t count;

@@ -7,6 +7,7 @@
 #ifndef ROLLCALL_DAEMON_H
 #define ROLLCALL_DAEMON_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -17,6 +18,12 @@
 
 /* READY=1, RELOADING=1, STOPPING=1, STATUS=… */
 void daemon_notify(const char *state);
+/* How often the watchdog of systemd (WatchdogSec=) wants to hear of us at least, in milliseconds:
+ * half of what it allows; -1: there is none. */
+int daemon_watchdog_ms(void);
+/* As sigwait(3), of blocked signals, and tells the watchdog meanwhile that this thread goes round.
+ */
+int daemon_wait_signal(const sigset_t *signals);
 /* Sockets handed over by systemd: how many; the first is descriptor 3. */
 int daemon_activated_sockets(void);
 
@@ -28,7 +35,7 @@ bool daemon_owner_ids(const char *owner, uid_t *user, gid_t *group, struct err *
 long daemon_raise_files(void);
 
 /* What a daemon keeps when it gives up the rest (lib/sandbox.h); besides the settings' own. */
-enum { DAEMON_PATHS = 6 };
+enum { DAEMON_PATHS = 100 };
 struct daemon_keeps {
     const char *read[DAEMON_PATHS + 1], *write[DAEMON_PATHS + 1]; /* NULL: none, and at the end */
     const char *replace[DAEMON_PATHS + 1]; /* files written anew beside and renamed; "": none */

@@ -186,7 +186,7 @@ static void serve(sigset_t *signals)
 
     log_write(LOG_READY, "the panel answers");
     daemon_notify("READY=1");
-    while (sigwait(signals, &number) != 0 || number == SIGHUP) {
+    while ((number = daemon_wait_signal(signals)) == SIGHUP) {
     }
     daemon_notify("STOPPING=1");
     log_write(LOG_STOP, "%s", number == SIGTERM ? "SIGTERM" : "SIGINT");

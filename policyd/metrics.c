@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/daemon.h"
 #include "lib/disk.h"
 #include "lib/log.h"
 #include "policyd/settings.h"
@@ -19,6 +20,7 @@ struct metrics {
     struct event_base *base;
     struct evhttp *http;
     struct event *signals[SIGNALS];
+    struct event *watchdog; /* NULL: systemd has none for us */
     struct metrics_options options;
     struct settings settings;
     const char *ended_by;
@@ -228,6 +230,26 @@ static void take_over_signals(struct metrics *m)
     }
 }
 
+static void feed_watchdog(evutil_socket_t none, short events, void *context)
+{
+    (void)none;
+    (void)events;
+    (void)context;
+    daemon_notify("WATCHDOG=1");
+}
+
+static void start_watchdog(struct metrics *m)
+{
+    int ms = daemon_watchdog_ms();
+    struct timeval every = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    if (ms < 0)
+        return;
+    m->watchdog = event_new(m->base, -1, EV_PERSIST, feed_watchdog, NULL);
+    if (m->watchdog == NULL || event_add(m->watchdog, &every) != 0)
+        abort();
+}
+
 static bool bind_one(struct metrics *m, struct span element, struct err *err)
 {
     struct conf_address address;
@@ -254,6 +276,7 @@ bool metrics_open(struct metrics **out, const char *listen, struct err *err)
     if (m->http == NULL)
         abort();
     take_over_signals(m);
+    start_watchdog(m);
     evhttp_set_timeout(m->http, HTTP_TIMEOUT);
     evhttp_set_max_body_size(m->http, HTTP_BODY_MOST);
     evhttp_set_max_headers_size(m->http, HTTP_BODY_MOST);
@@ -284,6 +307,8 @@ void metrics_close(struct metrics **metrics)
     for (size_t i = 0; i < SIGNALS; i++)
         if (m->signals[i] != NULL)
             event_free(m->signals[i]);
+    if (m->watchdog != NULL)
+        event_free(m->watchdog);
     evhttp_free(m->http);
     event_base_free(m->base);
     free(m);

@@ -192,11 +192,9 @@ static bool start(struct program *p, struct err *err)
 
 static void serve(struct program *p, const sigset_t *signals)
 {
-    int signal_number = 0;
-
     log_write(LOG_READY, "%zu sockets", p->listeners.count);
     daemon_notify("READY=1");
-    sigwait(signals, &signal_number);
+    int signal_number = daemon_wait_signal(signals);
     daemon_notify("STOPPING=1");
     log_write(LOG_STOP, "signal %d", signal_number);
 }

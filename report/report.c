@@ -106,9 +106,8 @@ struct stopper {
 static void *wait_for_signal(void *context)
 {
     struct stopper *stopper = context;
-    int number;
 
-    sigwait(&stopper->signals, &number);
+    daemon_wait_signal(&stopper->signals);
     stop = true;
     daemon_notify("STOPPING=1");
     if (eventfd_write(stopper->wake, 1) != 0)

@@ -241,12 +241,11 @@ static void *wait_for_signal(void *context)
 {
     const struct server *s = context;
     sigset_t signals;
-    int number;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigwait(&signals, &number);
+    daemon_wait_signal(&signals);
     stopped = true;
     daemon_notify("STOPPING=1");
     if (eventfd_write(s->stop_fd, 1) != 0)
