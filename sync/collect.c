@@ -406,8 +406,8 @@ bool collect_run(const struct collect_options *options, struct collect_report *r
         fine = read_source(&c, i, err);
     c.reading_us = INT64_MAX;
     fine = fine && commit(&c, err);
-    if (fine && !options->aside && options->conf->catch_all_probe != 0 &&
-        !probe_send(c.db, options->conf, options->now_us, err))
+    if (fine && options->prober != NULL &&
+        !probe_send(c.db, options->conf, options->prober, options->now_us, err))
         trouble(&c, err);
     finish(&c);
     return fine;

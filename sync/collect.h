@@ -13,15 +13,17 @@
 #include "lib/err.h"
 #include "sync/evidence.h"
 #include "sync/maillog.h"
+#include "sync/prober.h"
 
 enum { COLLECT_SOURCES_MOST = 32 };
 
 struct collect_options {
     const struct conf *conf;
-    const char *gateway; /* whose logs they are */
-    int64_t now_us;      /* the time it is */
-    bool history;        /* in the first run read what was rotated too */
-    bool aside;          /* other logs than the setting\'s: they do not tell how far that is */
+    const char *gateway;   /* whose logs they are */
+    int64_t now_us;        /* the time it is */
+    bool history;          /* in the first run read what was rotated too */
+    struct prober *prober; /* asks servers; NULL: nobody does in this run */
+    bool aside;            /* other logs than the setting\'s: they do not tell how far that is */
     const char *sources[COLLECT_SOURCES_MOST]; /* paths, "journal", "journal:/directory", "-" */
     size_t source_count;
     char *text; /* of the names, when collect_sources made them; released by collect_sources_free */

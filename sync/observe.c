@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "lib/log.h"
 #include "lib/secret.h"
 #include "sync/collect.h"
+#include "sync/confine.h"
 #include "sync/create.h"
 #include "sync/flush.h"
 #include "sync/stamp.h"
@@ -45,10 +47,11 @@ struct command {
 
 /* ---- collect ---- */
 
-static bool print_events(struct observe *o, struct err *err)
+static bool print_events(struct observe *o, const struct collect_options *options, struct err *err)
 {
     if (o->argument_count == 0)
         return err_set(err, ERR_USAGE, "collect --print: which log? ('-': standard input)");
+    confine_collect(&o->options, options);
     for (int i = 0; i < o->argument_count; i++)
         if (!collect_print(&o->conf.value, o->arguments[i], o->now_us, err))
             return false;
@@ -77,15 +80,23 @@ static bool collect(struct observe *o, struct err *err)
                                       .aside = o->argument_count > 0};
     struct collect_report report;
 
-    if (o->print)
-        return print_events(o, err);
     if (o->argument_count > COLLECT_SOURCES_MOST)
         return err_set(err, ERR_USAGE, "collect: more than %d logs", COLLECT_SOURCES_MOST);
     for (int i = 0; i < o->argument_count; i++)
         options.sources[options.source_count++] = o->arguments[i];
+    if (o->print)
+        return print_events(o, &options, err);
     bool fine =
         o->argument_count > 0 || collect_sources(o->conf.value.observe_sources, &options, err);
+    if (fine && !options.aside && o->conf.value.catch_all_probe != 0)
+        fine = prober_start(&options.prober, o->conf.value.postfix_config_directory, err);
+    if (fine) {
+        mkdir(o->conf.value.observe_directory,
+              0750); /* while that is allowed; told by who needs it */
+        confine_collect(&o->options, &options);
+    }
     fine = fine && collect_run(&options, &report, err);
+    prober_stop(&options.prober);
     collect_sources_free(&options);
     if (!fine)
         return false;
@@ -135,6 +146,7 @@ static bool create(struct observe *o, struct err *err)
 
     if (!create_options(o, &options, err))
         return false;
+    confine_rest(&o->options, &o->conf.value);
     if (o->explain != NULL)
         return create_explain(&options, o->explain, err);
     if (!create_run(&options, &report, err))
@@ -157,7 +169,10 @@ static bool run_status(struct observe *o, struct err *err)
 {
     struct create_options options;
 
-    return create_options(o, &options, err) && create_status(&options, err);
+    if (!create_options(o, &options, err))
+        return false;
+    confine_rest(&o->options, &o->conf.value);
+    return create_status(&options, err);
 }
 
 static bool run_flush(struct observe *o, struct err *err)

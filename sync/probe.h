@@ -13,8 +13,10 @@
 #include "lib/conf.h"
 #include "lib/db.h"
 #include "lib/err.h"
+#include "sync/prober.h"
 
 /* Those that are due, a few at a time. */
-bool probe_send(struct db *db, const struct conf *conf, int64_t now_us, struct err *err) MUST_CHECK;
+bool probe_send(struct db *db, const struct conf *conf, struct prober *prober, int64_t now_us,
+                struct err *err) MUST_CHECK;
 
 #endif

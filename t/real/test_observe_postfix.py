@@ -10,6 +10,7 @@ import pwd
 import re
 import shutil
 import smtplib
+import subprocess
 
 from harness import (BUILD, POLICY_USER, SANITIZER_WORDS, Postfix, Rollcall, eventually, main, own, rcpt, run, shared_postgresql,
                      smtp)
@@ -275,6 +276,23 @@ def test_probe_as_the_unit_allows():
         assert {"execve", "rename", "connect"} <= made and made <= allowed_calls(), made - allowed_calls()
         families = set(re.findall(r" socket\((\w+),", trace.read_text()))
         assert families and families <= set(unit("RestrictAddressFamilies")[0].split()), families
+
+
+def test_who_reads_logs_runs_nothing():
+    """The process that reads is in its sandbox, the one that has servers asked is not, and takes no program's rights."""
+    with Rollcall(observe_directory=shared_postgresql().dir / "reader", catch_all_probe="yes") as roll:
+        state = lambda pid: dict(re.findall(r"^(NoNewPrivs|Seccomp):\s+(\d)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M))
+        children = lambda pid: pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        reader = subprocess.Popen([BUILD / "bin/rollcall-observe", "-c", roll.conf, "-o", "observe_sources=-", "collect"],
+                                  stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=roll.environment(), cwd="/")
+        try:
+            eventually(lambda: state(reader.pid) == {"NoNewPrivs": "1", "Seccomp": "2"}, 20, "the sandbox")
+            prober, = children(reader.pid)
+            assert state(prober)["NoNewPrivs"] == "0", state(prober)
+        finally:
+            told = reader.communicate(timeout=30)[1].decode()
+        assert reader.returncode == 0 and not [word for word in SANITIZER_WORDS if word in told], told
+        assert not pathlib.Path(f"/proc/{prober}").exists(), "it ends with who asks"
 
 
 def test_flush():
