@@ -11,29 +11,77 @@ int schema_known(void)
     return schema_migrations[schema_migration_count - 1].version;
 }
 
-bool schema_version(struct db *db, int *version, struct err *err)
+/* What a database has of the migrations that this program knows. */
+struct state {
+    int newest;                           /* number of all that it has; 0: none */
+    const struct schema_migration *lacks; /* the first that it has not; NULL: it has all */
+    bool has_wanted;                      /* the one that was asked about */
+};
+
+static bool has(const struct db_result *rows, int version)
+{
+    for (size_t i = 0; i < db_rows(rows); i++)
+        if (db_int(rows, i, 0) == version)
+            return true;
+    return false;
+}
+
+/* Numbers may be missing below the newest: a program that lay between two others has made it. */
+static bool look(struct db *db, int wanted, struct state *state, struct err *err)
 {
     DB_RESULT_AUTO there = NULL;
-    DB_RESULT_AUTO newest = NULL;
+    DB_RESULT_AUTO rows = NULL;
 
-    *version = 0;
+    *state = (struct state){.lacks = schema_migrations};
     if (!db_query(db, &there, "select to_regclass('public.schema_version') is not null",
                   DB_NO_VALUES, err))
         return false;
     if (!db_bool(there, 0, 0))
         return true;
-    if (!db_query(db, &newest, "select max(version) from public.schema_version", DB_NO_VALUES, err))
+    if (!db_query(db, &rows, "select version from public.schema_version order by version desc",
+                  DB_NO_VALUES, err))
         return false;
-    *version = (int)db_int(newest, 0, 0);
+    state->newest = db_rows(rows) > 0 ? (int)db_int(rows, 0, 0) : 0;
+    state->has_wanted = has(rows, wanted);
+    state->lacks = NULL;
+    for (size_t i = schema_migration_count; i-- > 0;)
+        if (!has(rows, schema_migrations[i].version))
+            state->lacks = &schema_migrations[i];
     return true;
 }
 
-static bool refuse_newer(const struct db *db, int version, struct err *err)
+static int version_of(const struct state *state)
 {
+    if (state->lacks == NULL || state->newest > schema_known())
+        return state->newest;
+    return state->lacks == schema_migrations ? 0 : state->lacks[-1].version;
+}
+
+bool schema_version(struct db *db, int *version, struct err *err)
+{
+    struct state state;
+
+    *version = 0;
+    if (!look(db, 0, &state, err))
+        return false;
+    *version = version_of(&state);
+    return true;
+}
+
+/* A database that lacks what we know and has what we do not know is of another line: it takes a
+ * program that knows both. */
+static bool refuse_newer(const struct db *db, const struct state *state, struct err *err)
+{
+    if (state->lacks != NULL)
+        return err_set(err, ERR_CONFIG,
+                       "database %s: its version is %d, this program knows none above %d, and "
+                       "migration %s is missing there: install a Rollcall that knows both, and run "
+                       "its `rollcall db upgrade`",
+                       db_host(db), state->newest, schema_known(), state->lacks->name);
     return err_set(err, ERR_CONFIG,
                    "database %s: its version is %d, this program knows none above %d: install the "
                    "Rollcall that goes with it",
-                   db_host(db), version, schema_known());
+                   db_host(db), state->newest, schema_known());
 }
 
 /* Inside the transaction that LOCK_SQL began. */
@@ -53,11 +101,14 @@ static bool apply(struct db *db, const struct schema_migration *migration, struc
 static bool step(struct db *db, const struct schema_migration *migration, int *before,
                  struct err *err)
 {
-    if (!db_script(db, LOCK_SQL, err) || !schema_version(db, before, err))
+    struct state state;
+
+    if (!db_script(db, LOCK_SQL, err) || !look(db, migration->version, &state, err))
         return false;
-    if (*before > schema_known())
-        return refuse_newer(db, *before, err);
-    if (*before < migration->version && !apply(db, migration, err))
+    *before = version_of(&state);
+    if (state.newest > schema_known())
+        return refuse_newer(db, &state, err);
+    if (!state.has_wanted && !apply(db, migration, err))
         return false;
     return db_script(db, "commit", err);
 }
@@ -86,12 +137,13 @@ bool schema_upgrade(struct db *db, int *from, int *to, struct err *err)
 
 bool schema_check(struct db *db, struct err *err)
 {
-    int version;
+    struct state state;
 
-    if (!schema_version(db, &version, err))
+    if (!look(db, 0, &state, err))
         return false;
-    if (version > schema_known())
-        return refuse_newer(db, version, err);
+    if (state.newest > schema_known())
+        return refuse_newer(db, &state, err);
+    int version = version_of(&state);
     if (version == 0)
         return err_set(err, ERR_CONFIG,
                        "database %s: not initialised: run `rollcall db init` as its owner",

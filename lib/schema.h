@@ -1,8 +1,9 @@
 /*
  * schema - the numbered migrations of sql/, compiled in, and applying them
  *
- * Each migration is one transaction together with its row in schema_version. A database whose
- * version is newer than this program knows is refused, never touched.
+ * Each migration is one transaction together with its row in schema_version. Every number that is
+ * missing is applied, in order, one below the newest that is there too. A database whose version is
+ * newer than this program knows is refused, never touched.
  */
 #ifndef ROLLCALL_SCHEMA_H
 #define ROLLCALL_SCHEMA_H
@@ -24,7 +25,8 @@ extern const char *const schema_roles_sql;
 
 /* The newest version this program knows. */
 int schema_known(void);
-/* The database's version; 0: not initialised. */
+/* The database's version: up to which it has all that this program knows, or its newest when that
+ * is above them; 0: not initialised. */
 bool schema_version(struct db *db, int *version, struct err *err) MUST_CHECK;
 /* Applies what is missing (from 0 too: init), under an advisory lock, within the time-out that the
  * connection has; roles and grants are renewed each time. *from and *to tell what was

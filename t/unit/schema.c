@@ -60,6 +60,54 @@ static void check_newer(void)
     db_close(&db);
 }
 
+/* A number below the newest that is missing: a branch that landed later. It is applied; a database
+ * that has newer ones as well is left alone, and told what it lacks. */
+static void check_gap(void)
+{
+    struct db *db = private_pg_open(&pg);
+    const struct schema_migration *gap = &schema_migrations[schema_migration_count - 2];
+    char number[16];
+    struct err err;
+    int version, from, to;
+
+    snprintf(number, sizeof number, "%d", gap->version);
+    works(db_script(db, "create database gap", &err), "a database");
+    db_close(&db);
+    snprintf(pg.conninfo, sizeof pg.conninfo, "host=%s dbname=gap user=postgres", pg.dir);
+    db = private_pg_open(&pg);
+    for (size_t i = 0; i < schema_migration_count; i++) {
+        const struct schema_migration *m = &schema_migrations[i];
+        char text[16];
+        snprintf(text, sizeof text, "%d", m->version);
+        if (m != gap)
+            works(db_script(db, m->sql, &err) &&
+                      db_exec(db, "insert into schema_version values ($1::int, $2)",
+                              DB_VALUES(text, m->name), NULL, &err),
+                  "%s", m->name);
+    }
+    works(schema_version(db, &version, &err), "without %s", gap->name);
+    is_int(version, gap[-1].version, "its version is that before");
+    ok(!schema_check(db, &err) && err.class == ERR_CONFIG && strstr(err.text, "db upgrade") != NULL,
+       "it is not right: %s", err.text);
+    works(db_script(db, "insert into schema_version values (9000, 'tomorrow')", &err), "newer too");
+    ok(!schema_upgrade(db, &from, &to, &err) && strstr(err.text, gap->name) != NULL,
+       "is refused, and told what is missing: %s", err.text);
+    ok(!schema_check(db, &err) && strstr(err.text, gap->name) != NULL, "checked, likewise: %s",
+       err.text);
+    works(db_script(db, "delete from schema_version where version = 9000", &err), "without it");
+    works(schema_upgrade(db, &from, &to, &err), "what is missing is applied");
+    ok(from == gap[-1].version && to == schema_known(), "from %d to %d", from, to);
+    DB_RESULT_AUTO r = NULL;
+    works(db_query(db, &r,
+                   "select count(*), count(*) filter (where version = $1::int)"
+                   " from schema_version",
+                   DB_VALUES(number), &err),
+          "look");
+    ok(db_int(r, 0, 0) == (int64_t)schema_migration_count && db_int(r, 0, 1) == 1, "each once");
+    works(schema_check(db, &err), "and it is right");
+    db_close(&db);
+}
+
 /* A migration that fails leaves nothing behind. */
 static void check_failing(void)
 {
@@ -251,6 +299,7 @@ int main(void)
     private_pg_start(&pg);
     check_fresh();
     check_newer();
+    check_gap();
     check_failing();
     check_together();
     check_claims();
