@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/cmd.h"
+#include "lib/job_run.h"
 #include "lib/schema.h"
 #include "lib/str.h"
 
@@ -84,27 +85,51 @@ bool cmd_db_status(struct cli *cli, struct err *err)
     return schema_check(cli->db, err);
 }
 
+static bool purge(struct cli *cli, int64_t gone[3], struct err *err)
+{
+    const struct conf *conf = &cli->conf.value;
+    char life[24], live[24], observations[24], audit[24];
+    DB_RESULT_AUTO tombstones = NULL;
+    DB_RESULT_AUTO old = NULL;
+
+    snprintf(life, sizeof life, "%lld", (long long)conf->tombstone_life);
+    snprintf(live, sizeof live, "%lld", (long long)conf->gateway_live_limit);
+    snprintf(observations, sizeof observations, "%lld", (long long)conf->observation_life);
+    snprintf(audit, sizeof audit, "%lld", (long long)conf->audit_life);
+    if (!db_query(cli->db, &tombstones,
+                  "select roll_purge($1::bigint * interval '1 microsecond',"
+                  " $2::bigint * interval '1 microsecond')",
+                  DB_VALUES(life, live), err) ||
+        !db_query(cli->db, &old,
+                  "select gone from forget_old($1::bigint * interval '1 microsecond',"
+                  " $2::bigint * interval '1 microsecond')",
+                  DB_VALUES(observations, audit), err))
+        return false;
+    gone[0] = db_int(tombstones, 0, 0);
+    gone[1] = db_int(old, 0, 0);
+    gone[2] = db_int(old, 1, 0);
+    return true;
+}
+
 bool cmd_db_purge(struct cli *cli, struct err *err)
 {
-    static const char *const columns[] = {"purged", NULL};
-    char life[24], live[24];
-    DB_RESULT_AUTO rows = NULL;
+    static const char *const columns[] = {"purged", "observations", "audit", NULL};
+    int64_t gone[3];
 
-    snprintf(life, sizeof life, "%lld", (long long)cli->conf.value.tombstone_life);
-    snprintf(live, sizeof live, "%lld", (long long)cli->conf.value.gateway_live_limit);
     if (!cli_write(cli, err))
         return false;
     db_set_timeout(cli->db, 0);
-    if (!db_query(cli->db, &rows,
-                  "select roll_purge($1::bigint * interval '1 microsecond',"
-                  " $2::bigint * interval '1 microsecond')",
-                  DB_VALUES(life, live), err))
+    if (!purge(cli, gone, err)) {
+        job_run_tell(&cli->conf.value, JOB_RUN_DB_PURGE, err);
         return false;
-    cli_say(cli, "%lld tombstone%s forgotten", (long long)db_int(rows, 0, 0),
-            db_int(rows, 0, 0) == 1 ? "" : "s");
+    }
+    cli_say(cli, "%lld tombstone%s forgotten, %lld observation%s, %lld line%s of the audit",
+            (long long)gone[0], gone[0] == 1 ? "" : "s", (long long)gone[1],
+            gone[1] == 1 ? "" : "s", (long long)gone[2], gone[2] == 1 ? "" : "s");
     if (cli->json) {
         out_section(cli->out, NULL, NULL, OUT_HEAD, columns);
-        out_int(cli->out, db_int(rows, 0, 0));
+        for (int i = 0; i < 3; i++)
+            out_int(cli->out, gone[i]);
     }
-    return true;
+    return job_run_tell_over(cli->db, &cli->conf.value, JOB_RUN_DB_PURGE, NULL, err);
 }

@@ -60,19 +60,34 @@ static bool may(struct cli *cli, const struct whom *whom, const char *live, stru
     return true;
 }
 
-static bool forget(struct cli *cli, const char *text, const char *live, struct err *err)
+/* Of all before any, in one order for everybody: see sql/0024_retention.sql. */
+static bool lock(struct cli *cli, const struct whom *all, struct err *err)
 {
-    struct whom whom;
+    BUF_AUTO domains = {0};
+    BUF_AUTO locals = {0};
+
+    for (size_t i = 0; i < cli->operand_count; i++) {
+        db_array_add(&domains, all[i].domain_id);
+        db_array_add(&locals, all[i].local);
+    }
+    db_array_end(&domains);
+    db_array_end(&locals);
+    return db_exec(cli->db, "select user_forget_lock($1::integer[], $2::text[])",
+                   DB_VALUES(domains.at, locals.at), NULL, err);
+}
+
+static bool forget(struct cli *cli, const struct whom *whom, const char *live, struct err *err)
+{
     DB_RESULT_AUTO rows = NULL;
 
-    if (!find(cli, text, &whom, err) || !may(cli, &whom, live, err) ||
+    if (!may(cli, whom, live, err) ||
         !db_query(cli->db, &rows,
                   "select what, traces from user_forget($1::integer, $2,"
                   " $3::bigint * interval '1 microsecond', $4)",
-                  DB_VALUES(whom.domain_id, whom.local, live, cli->actor), err))
+                  DB_VALUES(whom->domain_id, whom->local, live, cli->actor), err))
         return false;
     for (size_t i = 0; i < db_rows(rows); i++) {
-        out_text(cli->out, whom.address);
+        out_text(cli->out, whom->address);
         out_text(cli->out, db_text(rows, i, 0));
         out_int(cli->out, db_int(rows, i, 1));
     }
@@ -83,16 +98,21 @@ bool cmd_user_forget(struct cli *cli, struct err *err)
 {
     static const char *const columns[] = {"address", "what", "traces", NULL};
     bool dry = cli_flag(cli, "dry-run"), fine = true;
+    struct whom *all = mem_zero(cli->operand_count, sizeof *all);
     char live[24];
 
     snprintf(live, sizeof live, "%lld", (long long)cli->conf.value.gateway_live_limit);
-    if (!cli_write(cli, err) || !db_script(cli->db, "begin", err))
-        return false;
-    out_section(cli->out, NULL, NULL, OUT_TABLE, columns);
+    fine = cli_write(cli, err) && db_script(cli->db, "begin", err);
     for (size_t i = 0; fine && i < cli->operand_count; i++)
-        fine = forget(cli, cli->operands[i], live, err);
+        fine = find(cli, cli->operands[i], &all[i], err);
+    fine = fine && lock(cli, all, err);
+    if (fine)
+        out_section(cli->out, NULL, NULL, OUT_TABLE, columns);
+    for (size_t i = 0; fine && i < cli->operand_count; i++)
+        fine = forget(cli, &all[i], live, err);
+    free(all);
     if (!fine)
-        return db_rollback(cli->db);
+        return cli->db != NULL && db_rollback(cli->db);
     if (!db_script(cli->db, dry ? "rollback" : "commit", err))
         return false;
     out_end(cli->out);

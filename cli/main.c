@@ -170,7 +170,8 @@ static const struct cli_option report_resend_options[] = {
     {"since", "TIME", false, "everything that is held since then, like 12h or 3d"}, OPTIONS_END};
 static const struct cli_option status_options[] = {
     {"watch", NULL, false, "look again every 2 seconds, until it is ended"},
-    {"forget", "GATEWAY", false, "take a gateway that is gone for good off the list"}, OPTIONS_END};
+    {"forget", "GATEWAY", false, "take a gateway that is gone for good off the list"},
+    OPTIONS_END};
 static const struct cli_option config_options[] = {
     {"n", NULL, false, "only what is set"},
     {"d", NULL, false, "the defaults"},
@@ -212,7 +213,7 @@ const struct command commands[] = {
      "where the database is, its version and its size\n"
      "Exit code 78 when its version is not this program's."},
     {"db purge", cmd_db_purge, "", 0, 0, NULL, false,
-     "forget what was removed longer ago than tombstone_life\n"
+     "forget what was removed longer ago than tombstone_life, and old observations and audit\n"
      "Only what every live gateway has passed. For a daily timer."},
     {"customer add", cmd_customer_add, "NAME", 1, 1, NULL, false, "add a customer"},
     {"customer list", cmd_customer_list, "", 0, 0, NULL, false,

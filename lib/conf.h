@@ -86,6 +86,7 @@ struct conf {
     int64_t veto_for;
     int64_t retire_after;
     int64_t observation_life;
+    int64_t audit_life;
     /* quarantine */
     char *quarantine_listen;
     int64_t quarantine_socket_mode;

@@ -279,6 +279,9 @@ const struct conf_row conf_rows[] = {
         "with nothing accepted between, before an observed recipient is retired."),
     ROW(CONF_TIME, observation_life, "40d", 7 * DAY, 3650 * DAY, NULL, NULL, false,
         "How long observations are kept."),
+    ROW(CONF_TIME, audit_life, "730d", 0, 3650 * DAY, NULL, NULL, false,
+        "How long the audit (who did what) is kept, before 'rollcall db purge' forgets it. 0: for "
+        "ever. Changesets stay, so that they can be undone."),
     ROW(CONF_TEXT, quarantine_listen, "inet:127.0.0.1:2424", 0, 4096, NULL, check_listen, false,
         "Where rollcall-quarantine takes messages by LMTP, comma-separated: unix:/path or "
         "inet:host:port. Whoever can connect can put messages there: loopback or a socket."),

@@ -15,6 +15,7 @@ const struct job_run_row job_run_rows[JOB_RUNS] = {
     [JOB_RUN_REPORT] = {"report-spam", "5 minutes"},
     [JOB_RUN_SEND] = {"report-send", "1 hour"},
     [JOB_RUN_PURGE] = {"quarantine-purge", "1 day"},
+    [JOB_RUN_DB_PURGE] = {"db-purge", "1 day"},
 };
 
 bool job_run_tell_over(struct db *db, const struct conf *conf, enum job_run job,

@@ -18,6 +18,7 @@ enum job_run {
     JOB_RUN_REPORT,
     JOB_RUN_SEND,
     JOB_RUN_PURGE,
+    JOB_RUN_DB_PURGE,
     JOB_RUNS
 };
 struct job_run_row {

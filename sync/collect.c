@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/schema.h"
 #include "lib/secret.h"
+#include "lib/sql.h"
 #include "sync/counts.h"
 #include "sync/journal.h"
 #include "sync/keep.h"
@@ -102,7 +103,7 @@ static void note_progress(struct collect *c)
 static bool send(struct collect *c, int64_t *rows, struct err *err)
 {
     return keep_save(c->keep, c->position.sequence + 1, c->evidence, err) &&
-           db_script(c->db, "begin", err) &&
+           db_script(c->db, "begin; " SQL_OBSERVING, err) &&
            ((counts_send(c->evidence, c->db, c->options->gateway, rows, err) &&
              position_move(&c->position, c->db, c->options->gateway, err) &&
              db_script(c->db, "commit", err)) ||

@@ -188,11 +188,27 @@ def test_purge():
     with Rollcall(tombstone_life="1h") as rc:
         sample(rc)
         rc.cli("domain", "remove", "off.test")
-        assert rc.json("db", "purge") == {"purged": 0}
+        assert rc.json("db", "purge") == {"purged": 0, "observations": 0, "audit": 0}
         rc.psql("begin; alter table domain disable trigger user;"
                 " update domain set removed_at = now() - interval '3h' where name = 'off.test';"
                 " update changeset set created_at = now() - interval '3h'; alter table domain enable trigger user; commit")
         assert "1 tombstone" in rc.cli("db", "purge")
+
+
+def test_purge_by_age():
+    """Observations and the audit are kept for as long as their settings say, by an administrator's role too."""
+    with sample() as rc:
+        fill = lambda: rc.psql("delete from observation; delete from audit; insert into observation (day, domain_id, local_part,"
+                               " accepted) select (now() at time zone 'UTC')::date - n, id, 'old', 1 from domain,"
+                               " generate_series(39, 42) n where name = 'smtp.test'; insert into audit (at, actor, program, action,"
+                               " object) select now() - n * interval '1 day' + interval '1 hour', 'a', 'b', 'c', 'd' from generate_series(728, 732) n")
+        admin = ("-o", f"database=host={rc.host} dbname={rc.dbname} user=rollcall_admin")
+        fill()
+        assert rc.json("db", "purge", *admin) == {"purged": 0, "observations": 2, "audit": 2}
+        assert rc.psql("select count(*) from observation") == "2" and rc.psql("select count(*) from audit") == "3"
+        fill()
+        assert rc.json("db", "purge", *admin, "-o", "audit_life=0") == {"purged": 0, "observations": 2, "audit": 0}
+        assert [job["job"] for job in rc.json("status", check=False)["jobs"]] == ["db-purge"]
 
 
 # ------------------------------------------------------------------ customers and domains

@@ -3,7 +3,10 @@
 Catches a table that was left out (the whole dump is searched), erasing somebody who is on the roll, before every gateway
 knows, or somebody else, and a history that brings the person back.
 """
+from concurrent.futures import ThreadPoolExecutor
+
 from harness import PG_BIN, Rollcall, as_user, eventually, main, run
+from observed import Observed, at
 
 TRACES = """
 insert into observation (day, domain_id, local_part, accepted) select current_date - 1, id, 'erased.person', 3 from domain
@@ -77,6 +80,37 @@ def test_a_gateway_that_does_not_know():
         roll.psql("update gateway set version = (select version from roll_clock)")
         roll.cli("user", "forget", "late@forget.test")
         roll.cli("user", "add", "late@forget.test")
+
+
+def test_while_a_log_is_read():
+    """`collect` holds the counts of addresses and will take a version; whoever forgets them takes nothing that it waits
+    for. PostgreSQL never has to break either off."""
+    with Observed() as roll:
+        addresses = [f"{name}@customer.test" for name in ("anna", "bert")]
+        roll.cli("user", "add", *addresses, "zoe@customer.test")
+        roll.cli("user", "remove", *addresses)
+        roll.write("".join(roll.message(at(0, "10:00:00"), address) for address in (*addresses, "zoe@customer.test")))
+        roll.collect("--history")
+        deadlocks = lambda: roll.pg.psql(f"select deadlocks from pg_stat_database where datname = '{roll.dbname}'")
+        before = deadlocks()
+        waiting = lambda what: roll.psql("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname ="
+                                         f" current_database() and application_name like '%{what}%'")
+        roll.write("".join(roll.refusal(at(0, "23:00:00"), address) for address in (*addresses, "zoe@customer.test")))
+        with roll.pg.session(roll.dbname) as other, ThreadPoolExecutor(2) as together:
+            other.do("begin")
+            other.do("select from log_position for update")  # the last that collect takes before its version
+            collecting = together.submit(roll.collect)
+            eventually(lambda: waiting("observe") == "1", 20, "collect in the midst of it")
+            forgetting = together.submit(roll.run, "user", "forget", *reversed(addresses))
+            eventually(lambda: roll.psql("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname ="
+                                         " current_database()") == "2", 20, "forget to wait for it")
+            other.do("commit")
+            collecting.result(60)
+            forgetting.result(60)
+        assert deadlocks() == before
+        left = roll.psql("select count(*) from observation where local_part in ('anna', 'bert')")
+        assert left == "0", f"{left} observations are left"
+        assert roll.psql("select refused_at is not null from recipient where local_part = 'zoe'") == "t"
 
 
 if __name__ == "__main__":

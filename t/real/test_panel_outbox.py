@@ -77,7 +77,7 @@ def test_jobs():
         c = panel.client()
         c.sign_in("root")
         page = c.get("/jobs").text
-        assert page.count("has not run") == 6, page
+        assert page.count("has not run") == 7, page
         as_role = lambda program, role, *args: subprocess.run(
             [BUILD / "bin" / program, "-c", rc.conf, "-o", f"database=host={rc.host} dbname={rc.dbname} user={role}", *args],
             capture_output=True, timeout=60, cwd="/")
@@ -87,9 +87,10 @@ def test_jobs():
         as_role("rollcall-observe", "rollcall_sync", "create")
         assert as_role("rollcall-observe", "rollcall_observe", "collect", "-o", "observe_directory=/nowhere/observe").returncode
         rc.cli("quarantine", "purge")
+        rc.cli("db", "purge")
         shown = {line.split("|")[0]: line.split("|")[1] for line in rc.psql("select job, fine from job_run").splitlines()}
         assert set(shown) == {"report-spam", "report-send", "ldapsync", "observe-create", "observe-collect",
-                              "quarantine-purge"}, shown
+                              "quarantine-purge", "db-purge"}, shown
         assert shown["observe-collect"] == "f" and shown["report-spam"] == "t", shown
         page = c.get("/jobs").text
         assert "has not run" not in page and "failed" in page and "/nowhere/observe" in page, page
