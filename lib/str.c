@@ -71,6 +71,12 @@ static void buf_reserve(struct buf *buf, size_t more)
     buf->room = room;
 }
 
+char *buf_room(struct buf *buf, size_t len)
+{
+    buf_reserve(buf, len);
+    return buf->at + buf->len;
+}
+
 void buf_append(struct buf *buf, const void *bytes, size_t len)
 {
     buf_reserve(buf, len);

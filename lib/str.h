@@ -42,6 +42,8 @@ struct buf {
 void buf_free(struct buf *buf);
 void buf_clear(struct buf *buf);
 void buf_append(struct buf *buf, const void *bytes, size_t len);
+/* Room for that many bytes behind what is there; whoever writes there adds them to buf->len. */
+char *buf_room(struct buf *buf, size_t len);
 void buf_text(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Appends text as the inside of a JSON string (RFC 8259 section 7); bytes that are not UTF-8 become

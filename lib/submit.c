@@ -1,42 +1,53 @@
-/* submit - see submit.h */
+/*
+ * submit - see submit.h; the conversation from MAIL to the last dot
+ *
+ * Where the server offers it (RFC 2920), MAIL, RCPT and DATA go in one packet: a message to one
+ * recipient is two round trips, not four, and each spares both sides waking up.
+ */
 #include "submit.h"
 
-#include <curl/curl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "conf.h"
+#include "clock.h"
+#include "submit_private.h"
 
 enum {
     PIECE = 32 * 1024, /* read at once; with every end of line made two bytes it is twice that */
+    FLUSH = 64 * 1024, /* sent at once */
     MAXIMUM_RECIPIENTS = 1000,
+    GROUP = 50,         /* commands that are not answered yet */
+    ANSWER_LINES = 100, /* of one answer */
 };
 
-/* Where the bytes of a message come from, and what has become of them. */
+/* Where the bytes of a message come from. */
 struct source {
     const struct submit_message *message;
     struct span head, body; /* what is left of them */
-    bool ended;             /* all was handed to libcurl */
     bool failed;            /* `read` failed */
     bool after_cr;          /* the last byte that went out was a CR */
     bool at_line_start;
     char in[PIECE];
-    char out[2 * PIECE + 2];
-    size_t out_at, out_len;
 };
 
+enum command { RSET, MAIL, RCPT, DATA };
+
 struct submit {
-    CURL *curl;
+    struct wire wire;
     struct source source;
-    char error[CURL_ERROR_SIZE];
-    /* the server's last answer to the message in hand */
-    int code;
+    struct buf out; /* not sent yet */
+    enum command asked[GROUP + 1];
+    size_t asked_count; /* said, and not answered yet */
+    int64_t deadline_us;
+    bool made;  /* the connection is of this message */
+    bool reset; /* the server still has a refused message's envelope */
+    /* of the message in hand */
+    int code; /* the server's last answer, or its first refusal */
     char line[512];
     bool in_transaction; /* MAIL was said: an answer is about the message, not about us */
     bool data_started;   /* 354 */
+    bool ended;          /* the last dot was said */
 };
 
 /* ---- the bytes ---- */
@@ -67,61 +78,35 @@ static size_t raw_piece(struct source *s)
     return got;
 }
 
-static void put(struct source *s, char c)
+/* CRLF for every CRLF, bare LF and bare CR; a dot more where a line begins with one. */
+static void put_lines(struct submit *s, size_t len)
 {
-    s->out[s->out_len++] = c;
-}
+    struct source *from = &s->source;
+    char *out = buf_room(&s->out, 2 * len + 2), *at = out;
 
-/* CRLF for every CRLF, bare LF and bare CR. */
-static void put_line_ends(struct source *s, size_t len)
-{
     for (size_t i = 0; i < len; i++) {
-        char c = s->in[i];
-        if (s->after_cr && c != '\n')
-            put(s, '\n');
-        if (c == '\n' && !s->after_cr)
-            put(s, '\r');
-        put(s, c);
-        s->after_cr = c == '\r';
-        s->at_line_start = c == '\n';
-    }
-}
-
-static void end_last_line(struct source *s)
-{
-    if (s->after_cr)
-        put(s, '\n');
-    else if (!s->at_line_start) {
-        put(s, '\r');
-        put(s, '\n');
-    }
-    s->after_cr = false;
-    s->at_line_start = true;
-}
-
-static size_t read_for_curl(char *out, size_t size, size_t count, void *context)
-{
-    struct source *s = context;
-    size_t room = size * count;
-
-    while (s->out_at == s->out_len) {
-        s->out_at = s->out_len = 0;
-        if (s->ended)
-            return 0;
-        size_t got = raw_piece(s);
-        if (s->failed)
-            return CURL_READFUNC_ABORT;
-        if (got > 0) {
-            put_line_ends(s, got);
-            continue;
+        char c = from->in[i];
+        if (from->after_cr && c != '\n') {
+            *at++ = '\n';
+            from->at_line_start = true;
         }
-        end_last_line(s);
-        s->ended = true;
+        if (c == '\n' && !from->after_cr)
+            *at++ = '\r';
+        if (c == '.' && from->at_line_start)
+            *at++ = '.';
+        *at++ = c;
+        from->after_cr = c == '\r';
+        from->at_line_start = c == '\n';
     }
-    size_t n = s->out_len - s->out_at < room ? s->out_len - s->out_at : room;
-    memcpy(out, s->out + s->out_at, n);
-    s->out_at += n;
-    return n;
+    s->out.len += (size_t)(at - out);
+}
+
+static void end_last_line(struct submit *s)
+{
+    if (s->source.after_cr)
+        buf_text(&s->out, "\n");
+    else if (!s->source.at_line_start)
+        buf_text(&s->out, "\r\n");
 }
 
 static void begin_source(struct source *s, const struct submit_message *message)
@@ -129,42 +114,104 @@ static void begin_source(struct source *s, const struct submit_message *message)
     s->message = message;
     s->head = message->head;
     s->body = message->body;
-    s->ended = s->failed = s->after_cr = false;
+    s->failed = s->after_cr = false;
     s->at_line_start = true;
-    s->out_at = s->out_len = 0;
+}
+
+static bool flush(struct submit *s)
+{
+    bool fine = wire_send(&s->wire, s->out.at, s->out.len, s->deadline_us);
+
+    buf_clear(&s->out);
+    return fine;
+}
+
+/* All of the message and its last dot. */
+static bool say_message(struct submit *s)
+{
+    for (size_t got; (got = raw_piece(&s->source)) > 0;) {
+        put_lines(s, got);
+        if (s->out.len >= FLUSH && !flush(s))
+            return false;
+    }
+    if (s->source.failed)
+        return false;
+    end_last_line(s);
+    buf_text(&s->out, ".\r\n");
+    s->ended = true;
+    return flush(s);
 }
 
 /* ---- the answers ---- */
 
-/* Every line that the server says: "250-PIPELINING", "250 2.0.0 Ok: queued as …". */
-static size_t take_answer(char *line, size_t size, size_t count, void *context)
+/* One answer of one or more lines: "250-PIPELINING", "250 2.0.0 Ok: queued as …"; its code, or 0.
+ */
+static int hear(struct submit *s, struct span *text)
 {
-    struct submit *s = context;
-    size_t len = size * count;
-    int64_t code;
+    int64_t code, until_us = clock_elapsed_us() + s->wire.response_us;
+    struct span line;
 
-    if (len < 3 || !str_int64(span_of(line, 3), &code) || (len > 3 && line[3] == '-'))
-        return len;
-    if (s->code >= 400)
-        return len; /* it was decided; libcurl says QUIT and gets its 221 */
-    struct span text = span_trim(span_of(line + 3, len - 3));
-    s->code = (int)code;
-    s->data_started |= code == 354;
-    str_printable(s->line, sizeof s->line, text.at, text.len);
-    return len;
+    for (int i = 0; i < ANSWER_LINES; i++) {
+        if (!wire_line(&s->wire, &line, until_us < s->deadline_us ? until_us : s->deadline_us))
+            return 0;
+        if (line.len < 3 || !str_int64(span_of(line.at, 3), &code) || code < 200 || code > 599)
+            break;
+        *text = span_trim(span_of(line.at + 3, line.len - 3));
+        if (line.len == 3 || line.at[3] != '-')
+            return (int)code;
+    }
+    snprintf(s->wire.why, sizeof s->wire.why, "the server does not speak SMTP");
+    return 0;
 }
 
-/* What we say. */
-static int watch(CURL *curl, curl_infotype type, char *text, size_t len, void *context)
+/* What the first refusal said is what is told. */
+static void keep_answer(struct submit *s, int code, struct span text)
 {
-    struct submit *s = context;
+    if (s->code >= 400)
+        return;
+    s->code = code;
+    str_printable(s->line, sizeof s->line, text.at, text.len);
+}
 
-    (void)curl;
-    if (type == CURLINFO_HEADER_OUT && len > 5 && memcmp(text, "MAIL ", 5) == 0) {
-        s->in_transaction = true;
-        s->code = 0; /* what was answered before was not about this message */
+static bool is_yes(enum command command, int code)
+{
+    return command == DATA ? code == 354 : code >= 200 && code < 300;
+}
+
+/* Sends what was said and hears an answer to each. False: not all were yes; then the connection is
+ * reset before it is used again, or it is cut. */
+static bool settle(struct submit *s)
+{
+    bool fine = flush(s), yes = fine;
+    struct span text;
+
+    for (size_t i = 0; fine && i < s->asked_count; i++) {
+        int code = hear(s, &text);
+        fine = code != 0;
+        yes = yes && fine && is_yes(s->asked[i], code);
+        if (!fine)
+            break;
+        if (s->asked[i] != RSET)
+            keep_answer(s, code, text);
+        s->data_started |= s->asked[i] == DATA && code == 354;
     }
-    return 0;
+    s->asked_count = 0;
+    s->reset = !yes;
+    /* a server that wants the message after all must not get an end of it */
+    if (!fine || (!yes && (s->data_started || s->code == 421)))
+        wire_cut(&s->wire);
+    return yes;
+}
+
+static bool say(struct submit *s, enum command command, const char *text, const char *address,
+                const char *more)
+{
+    if (address != NULL)
+        buf_printf(&s->out, "%s<%s>%s\r\n", text, address, more);
+    else
+        buf_printf(&s->out, "%s\r\n", text);
+    s->asked[s->asked_count++] = command;
+    return (s->wire.pipelining && s->asked_count < GROUP) || settle(s);
 }
 
 /* "4.3.0" at the beginning of a text. */
@@ -178,26 +225,24 @@ static size_t status_length(const char *text)
     return text[len] == ' ' || text[len] == '\0' ? (size_t)len : 0;
 }
 
-static enum submit_outcome outcome_of(const struct submit *s, CURLcode code)
+static enum submit_outcome outcome_of(const struct submit *s, bool sent)
 {
-    if (code == CURLE_OK)
+    if (sent)
         return SUBMIT_SENT;
     if (s->in_transaction && s->code >= 500 && s->code < 600)
         return SUBMIT_PERMANENT;
     if (s->in_transaction && s->code >= 400 && s->code < 500)
         return SUBMIT_TEMPORARY;
-    return s->data_started && s->source.ended ? SUBMIT_UNKNOWN : SUBMIT_TEMPORARY;
+    return s->ended ? SUBMIT_UNKNOWN : SUBMIT_TEMPORARY;
 }
 
-static void tell(const struct submit *s, CURLcode code, struct submit_result *result)
+static void tell(const struct submit *s, bool sent, struct submit_result *result)
 {
-    bool answered = s->code >= 400 || code == CURLE_OK;
+    bool answered = s->code >= 400 || sent;
     size_t len = status_length(s->line);
-    const char *why = s->source.failed      ? "the message could not be read to its end"
-                      : s->error[0] != '\0' ? s->error
-                                            : curl_easy_strerror(code);
+    const char *why = s->source.failed ? "the message could not be read to its end" : s->wire.why;
 
-    *result = (struct submit_result){.outcome = outcome_of(s, code), .code = s->code};
+    *result = (struct submit_result){.outcome = outcome_of(s, sent), .code = s->code};
     if (answered && len < sizeof result->status)
         snprintf(result->status, sizeof result->status, "%.*s", (int)len, s->line);
     if (answered)
@@ -236,119 +281,111 @@ static const char *objection(const struct submit_message *message)
     return NULL;
 }
 
-static CURLcode attempt(struct submit *s, const struct submit_message *message)
+static bool is_ascii(const char *text)
 {
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text > 127)
+            return false;
+    return true;
+}
+
+/* RFC 6531; a server that does not offer it may take the address all the same. */
+static bool needs_utf8(const struct submit *s, const struct submit_message *message)
+{
+    bool ascii = is_ascii(message->sender);
+
+    for (size_t i = 0; i < message->recipient_count; i++)
+        ascii = ascii && is_ascii(message->recipients[i]);
+    return !ascii && s->wire.smtputf8;
+}
+
+/* Up to 354. DATA follows at once only where one answer alone decides: what some of the recipients
+ * may have must not go when another may not. */
+static bool say_envelope(struct submit *s, const struct submit_message *message)
+{
+    const char *utf8 = needs_utf8(s, message) ? " SMTPUTF8" : "";
+
+    if (s->reset && !say(s, RSET, "RSET", NULL, ""))
+        return false;
+    s->in_transaction = true;
+    if (!say(s, MAIL, "MAIL FROM:", message->sender, utf8))
+        return false;
+    for (size_t i = 0; i < message->recipient_count; i++)
+        if (!say(s, RCPT, "RCPT TO:", message->recipients[i], ""))
+            return false;
+    if (message->recipient_count > 1 && !settle(s))
+        return false;
+    return say(s, DATA, "DATA", NULL, "") && (s->asked_count == 0 || settle(s));
+}
+
+static bool connected(struct submit *s)
+{
+    s->made = false;
+    if (s->wire.curl != NULL && wire_is_quiet(&s->wire))
+        return true;
+    s->made = true;
+    s->reset = false;
+    if (wire_connect(&s->wire))
+        return true;
+    s->code = s->wire.code;
+    snprintf(s->line, sizeof s->line, "%s", s->wire.line);
+    return false;
+}
+
+static bool attempt(struct submit *s, const struct submit_message *message)
+{
+    struct span text;
+
     s->code = 0;
-    s->line[0] = s->error[0] = '\0';
-    s->in_transaction = s->data_started = false;
+    s->line[0] = '\0';
+    s->in_transaction = s->data_started = s->ended = false;
+    s->asked_count = 0;
+    buf_clear(&s->out);
     begin_source(&s->source, message);
-    return curl_easy_perform(s->curl);
+    if (!connected(s) || !say_envelope(s, message))
+        return false;
+    int code = say_message(s) ? hear(s, &text) : 0;
+    if (code == 0 || code == 421)
+        wire_cut(&s->wire);
+    if (code != 0)
+        keep_answer(s, code, text);
+    return code >= 200 && code < 300;
 }
 
 /* A server may close a connection that has been idle: that says nothing about the message. */
 static bool was_idle_too_long(const struct submit *s)
 {
-    long made = 0;
-
-    curl_easy_getinfo(s->curl, CURLINFO_NUM_CONNECTS, &made);
-    return made == 0 && !s->data_started && (s->code < 400 || s->code == 421);
+    return !s->made && !s->data_started && (s->code < 400 || s->code == 421);
 }
 
 enum submit_outcome submit_send(struct submit *submit, const struct submit_message *message,
                                 struct submit_result *result)
 {
     const char *wrong = objection(message);
-    struct curl_slist *recipients = NULL;
 
     if (wrong != NULL)
         return refuse(result, wrong);
-    for (size_t i = 0; i < message->recipient_count; i++) {
-        struct curl_slist *longer = curl_slist_append(recipients, message->recipients[i]);
-        if (longer == NULL)
-            abort();
-        recipients = longer;
+    submit->deadline_us = clock_elapsed_us() + submit->wire.timeout_us;
+    bool sent = attempt(submit, message);
+    if (!sent && was_idle_too_long(submit)) {
+        wire_cut(&submit->wire);
+        sent = attempt(submit, message);
     }
-    /* without an address libcurl says MAIL FROM:<> */
-    curl_easy_setopt(submit->curl, CURLOPT_MAIL_FROM,
-                     message->sender[0] != '\0' ? message->sender : NULL);
-    curl_easy_setopt(submit->curl, CURLOPT_MAIL_RCPT, recipients);
-    CURLcode code = attempt(submit, message);
-    if (code != CURLE_OK && was_idle_too_long(submit)) {
-        curl_easy_setopt(submit->curl, CURLOPT_FRESH_CONNECT, 1L);
-        code = attempt(submit, message);
-        curl_easy_setopt(submit->curl, CURLOPT_FRESH_CONNECT, 0L);
-    }
-    tell(submit, code, result);
-    curl_easy_setopt(submit->curl, CURLOPT_MAIL_RCPT, NULL);
-    curl_slist_free_all(recipients);
+    tell(submit, sent, result);
     return result->outcome;
 }
 
 /* ---- opening ---- */
 
-static void begin_library(void)
-{
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        abort();
-}
-
-static char *url_of(const struct conf_address *address, const char *helo)
-{
-    char host[256] = "";
-
-    if (helo == NULL || helo[0] == '\0') {
-        if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
-            snprintf(host, sizeof host, "localhost");
-        helo = host;
-    }
-    if (address->is_unix)
-        return mem_printf("smtp://localhost/%s", helo);
-    bool literal6 = strchr(address->host, ':') != NULL;
-    return mem_printf("smtp://%s%s%s:%s/%s", literal6 ? "[" : "", address->host,
-                      literal6 ? "]" : "", address->port, helo);
-}
-
-static void set_options(struct submit *s, const struct conf_address *address,
-                        const struct submit_options *o)
-{
-    STR_AUTO url = url_of(address, o->helo);
-
-    curl_easy_setopt(s->curl, CURLOPT_URL, url);
-    if (address->is_unix)
-        curl_easy_setopt(s->curl, CURLOPT_UNIX_SOCKET_PATH, address->path);
-    curl_easy_setopt(s->curl, CURLOPT_PROTOCOLS_STR, "smtp");
-    curl_easy_setopt(s->curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(s->curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(s->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(s->curl, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(s->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_us / 1000));
-    curl_easy_setopt(s->curl, CURLOPT_SERVER_RESPONSE_TIMEOUT,
-                     (long)((o->response_us + 999999) / 1000000));
-    curl_easy_setopt(s->curl, CURLOPT_TIMEOUT_MS, (long)(o->timeout_us / 1000));
-    curl_easy_setopt(s->curl, CURLOPT_ERRORBUFFER, s->error);
-    curl_easy_setopt(s->curl, CURLOPT_READFUNCTION, read_for_curl);
-    curl_easy_setopt(s->curl, CURLOPT_READDATA, &s->source);
-    curl_easy_setopt(s->curl, CURLOPT_HEADERFUNCTION, take_answer);
-    curl_easy_setopt(s->curl, CURLOPT_HEADERDATA, s);
-    curl_easy_setopt(s->curl, CURLOPT_DEBUGFUNCTION, watch);
-    curl_easy_setopt(s->curl, CURLOPT_DEBUGDATA, s);
-    curl_easy_setopt(s->curl, CURLOPT_VERBOSE, 1L); /* so that `watch` is called */
-}
-
 bool submit_open(struct submit **submit, const struct submit_options *options, struct err *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct conf_address address;
+    struct submit *s = mem_zero(1, sizeof *s);
 
     *submit = NULL;
-    if (!conf_parse_address(span_text(options->server), &address, err))
+    if (!wire_begin(&s->wire, options, err)) {
+        free(s);
         return false;
-    pthread_once(&once, begin_library);
-    struct submit *s = mem_zero(1, sizeof *s);
-    s->curl = curl_easy_init();
-    if (s->curl == NULL)
-        abort();
-    set_options(s, &address, options);
+    }
     *submit = s;
     return true;
 }
@@ -357,7 +394,8 @@ void submit_close(struct submit **submit)
 {
     if (*submit == NULL)
         return;
-    curl_easy_cleanup((*submit)->curl);
+    wire_quit(&(*submit)->wire);
+    buf_free(&(*submit)->out);
     free(*submit);
     *submit = NULL;
 }

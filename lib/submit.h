@@ -1,5 +1,5 @@
 /*
- * submit - hands messages over by SMTP, over a connection that stays open; the only user of libcurl
+ * submit - hands messages over by SMTP, over a connection that stays open (libcurl, in submit_wire)
  *
  * What happened is told in four words, because the caller must do four different things: it was
  * taken; it was not and may be later; it never will be; or nobody can know (the connection broke

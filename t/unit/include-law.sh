@@ -22,7 +22,7 @@ systemd/.*                              lib/daemon.c sync/journal.c
 zlib\.h                                 lib/list_bytes.c sync/logfile_read.c
 csv\.h                                  lib/list_csv.c
 gmime/.*|glib.*                         lib/mime.c
-curl/.*                                 lib/submit.c
+curl/.*                                 lib/submit_wire.c
 ldap\.h|lber\.h                         lib/directory_private.h
 gnutls/.*                               lib/directory_certificate.c
 jansson\.h                              cli/out.c

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 struct plan {
     const char *greeting, *mail, *rcpt, *data, *end;
     bool close_after; /* once the message is answered, the connection */
+    bool slow;        /* offers no PIPELINING */
 };
 
 static struct server {
@@ -28,12 +30,13 @@ static struct server {
     pthread_mutex_t lock;
     struct plan plan;
     int connections;
+    size_t waiting; /* what had come with a command and was not answered yet, the most */
     struct buf commands, data;
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const struct plan kind = {
     "220 hello", "250 2.1.0 Ok", "250 2.1.5 Ok", "354 go on", "250 2.0.0 Ok: queued as 4ABC",
-    false};
+    false,       false};
 
 static bool say(int fd, const char *line)
 {
@@ -85,8 +88,12 @@ static bool answer(int fd, struct buf *in, struct buf *line)
     pthread_mutex_lock(&server.lock);
     buf_printf(&server.commands, "%s\n", line->at);
     pthread_mutex_unlock(&server.lock);
+    server.waiting = in->len > server.waiting ? in->len : server.waiting;
     if (strncmp(line->at, "EHLO", 4) == 0)
-        return say(fd, "250-here") && say(fd, "250-PIPELINING") && say(fd, "250 SMTPUTF8");
+        return say(fd, "250-here") && say(fd, p->slow ? "250-VRFY" : "250-PIPELINING") &&
+               say(fd, "250 SMTPUTF8");
+    if (strncmp(line->at, "RSET", 4) == 0)
+        return say(fd, "250 2.0.0 Ok");
     if (strncmp(line->at, "MAIL", 4) == 0)
         return say(fd, p->mail);
     if (strncmp(line->at, "RCPT", 4) == 0)
@@ -95,6 +102,8 @@ static bool answer(int fd, struct buf *in, struct buf *line)
         say(fd, "221 bye");
         return false;
     }
+    if (p->data[0] == '5')
+        return say(fd, p->data);
     return say(fd, p->data) && p->data[0] == '3' && hear_data(fd, in, line) && say(fd, p->end) &&
            !p->close_after;
 }
@@ -106,6 +115,7 @@ static void *serve(void *unused)
         BUF_AUTO in = {0};
         BUF_AUTO line = {0};
         server.connections++;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); /* answers one by one */
         if (say(fd, server.plan.greeting))
             while (hear(fd, &in, &line) && answer(fd, &in, &line)) {
             }
@@ -149,6 +159,7 @@ static void begin(struct plan plan)
     buf_clear(&server.commands);
     buf_clear(&server.data);
     buf_text(&server.data, "");
+    server.waiting = 0;
     pthread_mutex_unlock(&server.lock);
 }
 
@@ -274,6 +285,63 @@ static void test_envelope(void)
     submit_close(&submit);
 }
 
+/* Commands go together where the server offers it, and only there; DATA not behind recipients of
+ * whom one may be refused. */
+static void test_pipelining(void)
+{
+    static const char *const two[] = {"a@example.com", "b@example.com"};
+    struct submit_result result;
+
+    for (int slow = 0; slow < 2; slow++) {
+        struct submit *submit = open_handle();
+        struct submit_message message = plain("x\r\n");
+        struct plan plan = kind;
+        plan.slow = slow;
+        begin(plan);
+        is_int(submit_send(submit, &message, &result), SUBMIT_SENT, "sent");
+        ok((server.waiting > 0) == !slow, "%zu octets came at once", server.waiting);
+        message.recipients = two;
+        message.recipient_count = 2;
+        plan.rcpt = "550 5.1.1 unknown";
+        plan.data = "554 5.5.1 no valid recipients";
+        begin(plan);
+        is_int(submit_send(submit, &message, &result), SUBMIT_PERMANENT, "refused");
+        ok(strstr(server.commands.at, "DATA") == NULL, "no DATA behind two: %s",
+           server.commands.at);
+        message.recipient_count = 1;
+        begin(plan);
+        is_int(submit_send(submit, &message, &result), SUBMIT_PERMANENT, "refused");
+        is_text(result.text, "5.1.1 unknown", "the first refusal is told");
+        plan = kind;
+        plan.slow = slow;
+        begin(plan);
+        is_int(submit_send(submit, &message, &result), SUBMIT_SENT, "the next is sent");
+        is_text(server.commands.at,
+                "RSET\nMAIL FROM:<alice@example.org>\nRCPT TO:<a@example.com>\nDATA\n",
+                "over the same connection, from the beginning");
+        submit_close(&submit);
+    }
+    is_int(server.connections, 2, "one connection each");
+}
+
+/* A server that wants a message after all, although it refused its only recipient. */
+static void test_wanted_after_all(void)
+{
+    struct submit *submit = open_handle();
+    struct submit_result result;
+    struct submit_message message = plain("x\r\n");
+    struct plan plan = kind;
+
+    plan.rcpt = "550 5.1.1 unknown";
+    begin(plan);
+    is_int(submit_send(submit, &message, &result), SUBMIT_PERMANENT, "refused");
+    is_text(server.data.at, "", "and nothing of it arrives");
+    begin(kind);
+    is_int(submit_send(submit, &message, &result), SUBMIT_SENT, "the next one is sent");
+    is_text(server.data.at, "x\r\n", "as it is");
+    submit_close(&submit);
+}
+
 static void test_injection(void)
 {
     static const char *const bad[] = {
@@ -308,47 +376,51 @@ static void test_outcomes(void)
         const char *status;
     } rows[] = {
         {"refused sender",
-         {"220 x", "550 5.7.1 no", "", "", "", false},
+         {"220 x", "550 5.7.1 no", "", "", "", false, false},
          SUBMIT_PERMANENT,
          550,
          "5.7.1"},
         {"deferred recipient",
-         {"220 x", "250 x", "451 4.3.0 later", "", "", false},
+         {"220 x", "250 x", "451 4.3.0 later", "", "", false, false},
          SUBMIT_TEMPORARY,
          451,
          "4.3.0"},
         {"refused recipient",
-         {"220 x", "250 x", "550 5.1.1 unknown", "", "", false},
+         {"220 x", "250 x", "550 5.1.1 unknown", "", "", false, false},
          SUBMIT_PERMANENT,
          550,
          "5.1.1"},
         {"DATA deferred",
-         {"220 x", "250 x", "250 x", "452 full", "", false},
+         {"220 x", "250 x", "250 x", "452 full", "", false, false},
          SUBMIT_TEMPORARY,
          452,
          ""},
         {"message refused",
-         {"220 x", "250 x", "250 x", "354 x", "554 5.6.0 no", false},
+         {"220 x", "250 x", "250 x", "354 x", "554 5.6.0 no", false, false},
          SUBMIT_PERMANENT,
          554,
          "5.6.0"},
         {"message deferred",
-         {"220 x", "250 x", "250 x", "354 x", "452 4.3.1 full", false},
+         {"220 x", "250 x", "250 x", "354 x", "452 4.3.1 full", false, false},
          SUBMIT_TEMPORARY,
          452,
          "4.3.1"},
         {"no answer at the end",
-         {"220 x", "250 x", "250 x", "354 x", "", false},
+         {"220 x", "250 x", "250 x", "354 x", "", false, false},
          SUBMIT_UNKNOWN,
          354,
          ""},
-        {"closed at DATA", {"220 x", "250 x", "250 x", "", "", false}, SUBMIT_TEMPORARY, 250, ""},
+        {"closed at DATA",
+         {"220 x", "250 x", "250 x", "", "", false, false},
+         SUBMIT_TEMPORARY,
+         250,
+         ""},
         {"no service",
-         {"554 5.3.2 go away", "", "", "", "", false},
+         {"554 5.3.2 go away", "", "", "", "", false, false},
          SUBMIT_TEMPORARY,
          554,
          "5.3.2"},
-        {"busy", {"421 4.3.2 busy", "", "", "", "", false}, SUBMIT_TEMPORARY, 421, "4.3.2"},
+        {"busy", {"421 4.3.2 busy", "", "", "", "", false, false}, SUBMIT_TEMPORARY, 421, "4.3.2"},
     };
     struct submit_result result;
 
@@ -417,6 +489,9 @@ int main(void)
     test_pieces();
     test_envelope();
     test_injection();
+    server.connections = 0;
+    test_pipelining();
+    test_wanted_after_all();
     test_outcomes();
     test_closed_connection();
     test_nobody_there();
