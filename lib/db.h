@@ -141,6 +141,10 @@ typedef bool db_row_fn(void *context, size_t statement, const struct db_result *
 bool db_prepare(struct db *db, const char *name, const char *sql, struct err *err) MUST_CHECK;
 bool db_pipeline(struct db *db, const struct db_statement *statements, size_t count, db_row_fn *row,
                  void *context, struct err *err) MUST_CHECK;
+/* The same, but bytea comes as its bytes, not in hexadecimal digits; all columns are to be text or
+ * bytea. */
+bool db_pipeline_raw(struct db *db, const struct db_statement *statements, size_t count,
+                     db_row_fn *row, void *context, struct err *err) MUST_CHECK;
 
 /*
  * Waits until a NOTIFY arrives on a channel that this connection LISTENs to, or the time has

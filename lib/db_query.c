@@ -213,20 +213,21 @@ bool db_prepare(struct db *db, const char *name, const char *sql, struct err *er
     return db_finish(db, NULL, err);
 }
 
-static int statement_send(struct db *db, const struct db_statement *s)
+static int statement_send(struct db *db, const struct db_statement *s, bool raw)
 {
     if (s->prepared != NULL)
-        return PQsendQueryPrepared(db->conn, s->prepared, (int)s->count, s->values, NULL, NULL, 0);
-    return PQsendQueryParams(db->conn, s->sql, (int)s->count, NULL, s->values, NULL, NULL, 0);
+        return PQsendQueryPrepared(db->conn, s->prepared, (int)s->count, s->values, NULL, NULL,
+                                   raw);
+    return PQsendQueryParams(db->conn, s->sql, (int)s->count, NULL, s->values, NULL, NULL, raw);
 }
 
 static bool pipeline_send(struct db *db, const struct db_statement *statements, size_t count,
-                          struct err *err)
+                          bool raw, struct err *err)
 {
     if (!PQenterPipelineMode(db->conn))
         return db_lost(db, err);
     for (size_t i = 0; i < count; i++)
-        if (!statement_send(db, &statements[i]))
+        if (!statement_send(db, &statements[i], raw))
             return db_lost(db, err);
     if (!PQpipelineSync(db->conn))
         return db_lost(db, err);
@@ -286,13 +287,13 @@ static bool pipeline_end(struct db *db, struct err *err)
     return PQexitPipelineMode(db->conn) || db_lost(db, err);
 }
 
-bool db_pipeline(struct db *db, const struct db_statement *statements, size_t count, db_row_fn *row,
-                 void *context, struct err *err)
+static bool pipeline(struct db *db, const struct db_statement *statements, size_t count, bool raw,
+                     db_row_fn *row, void *context, struct err *err)
 {
     enum step step = STEP_ON;
     struct err ignored;
 
-    if (!db_start(db, true, err) || !pipeline_send(db, statements, count, err))
+    if (!db_start(db, true, err) || !pipeline_send(db, statements, count, raw, err))
         return false;
     for (size_t i = 0; i < count && step == STEP_ON; i++)
         step = pipeline_step(db, i, row, context, err);
@@ -305,4 +306,16 @@ bool db_pipeline(struct db *db, const struct db_statement *statements, size_t co
         (!PQsendQuery(db->conn, "rollback") || !db_finish(db, NULL, &ignored)))
         db_drop(db);
     return false;
+}
+
+bool db_pipeline(struct db *db, const struct db_statement *statements, size_t count, db_row_fn *row,
+                 void *context, struct err *err)
+{
+    return pipeline(db, statements, count, false, row, context, err);
+}
+
+bool db_pipeline_raw(struct db *db, const struct db_statement *statements, size_t count,
+                     db_row_fn *row, void *context, struct err *err)
+{
+    return pipeline(db, statements, count, true, row, context, err);
 }

@@ -147,53 +147,47 @@ static void compose_mail(struct work *w, size_t run, const struct render_report 
 
 /* ---- into the outbox ---- */
 
-/* bytea in its escape format, inside COPY's text format: a backslash is doubled for each. */
-static void put_bytes(struct buf *row, const struct buf *bytes)
+/* COPY's binary format ("File Formats" in PostgreSQL's manual of COPY): nothing of a mail has to be
+ * escaped here and put together again there. */
+static const char COPY_HEAD[19] = "PGCOPY\n\377\r\n\0"; /* no flags, no extension */
+static const char COPY_END[2] = "\377\377";
+enum { FIELDS = 8 };
+
+static void put_number(struct buf *row, uint64_t value, size_t octets)
 {
-    for (size_t at = 0; at < bytes->len;) {
-        size_t plain = at;
-        while (plain < bytes->len && bytes->at[plain] != '\\' && bytes->at[plain] != '\n' &&
-               bytes->at[plain] != '\r' && bytes->at[plain] != '\t')
-            plain++;
-        buf_append(row, bytes->at + at, plain - at);
-        at = plain + 1;
-        if (plain == bytes->len)
-            break;
-        switch (bytes->at[plain]) {
-        case '\n':
-            buf_append(row, "\\n", 2);
-            break;
-        case '\r':
-            buf_append(row, "\\r", 2);
-            break;
-        case '\t':
-            buf_append(row, "\\t", 2);
-            break;
-        default:
-            buf_append(row, "\\\\\\\\", 4);
-        }
-    }
+    char bytes[8];
+
+    for (size_t i = 0; i < octets; i++)
+        bytes[i] = (char)(value >> 8 * (octets - 1 - i));
+    buf_append(row, bytes, octets);
 }
 
-static void put_field(struct buf *row, const char *value)
+static void put_field(struct buf *row, struct span value)
 {
-    db_copy_escape(row, span_text(value));
-    buf_append(row, "\t", 1);
+    put_number(row, value.len, 4);
+    buf_append(row, value.at, value.len);
 }
 
+static void put_integer(struct buf *row, int64_t value, size_t octets)
+{
+    put_number(row, octets, 4);
+    put_number(row, (uint64_t)value, octets);
+}
+
+/* In the order of COPY's columns (all_reports). */
 static bool put_row(struct work *w, size_t run, const char *to, const char *message_id,
                     struct err *err)
 {
     buf_clear(&w->row);
-    put_field(&w->row, w->kind->central ? "central" : "report");
-    put_field(&w->row, db_text(w->runs, run, RUN_CUSTOMER));
-    put_field(&w->row, db_text(w->runs, run, RUN_ID));
-    put_field(&w->row, w->one != NULL ? "t" : "f");
-    put_field(&w->row, w->compose->from);
-    put_field(&w->row, to);
-    put_field(&w->row, message_id);
-    put_bytes(&w->row, &w->mail);
-    buf_append(&w->row, "\n", 1);
+    put_number(&w->row, FIELDS, 2);
+    put_field(&w->row, span_text(w->kind->central ? "central" : "report"));
+    put_integer(&w->row, db_int(w->runs, run, RUN_CUSTOMER), 4);
+    put_integer(&w->row, db_int(w->runs, run, RUN_ID), 8);
+    put_integer(&w->row, w->one != NULL, 1);
+    put_field(&w->row, span_text(w->compose->from));
+    put_field(&w->row, span_text(to));
+    put_field(&w->row, span_text(message_id));
+    put_field(&w->row, span_of(w->mail.at, w->mail.len));
     return db_copy_put(w->compose->db, w->row.at, w->row.len, err);
 }
 
@@ -243,15 +237,17 @@ static bool all_reports(struct work *w, struct err *err)
     size_t at = 0;
     bool copies = w->one == NULL || w->one->send;
 
-    if (copies && !db_copy_in(w->compose->db,
-                              "copy outbox (kind, customer_id, report_id, urgent, envelope_from,"
-                              " envelope_to, message_id, body) from stdin",
-                              err))
+    if (copies && (!db_copy_in(w->compose->db,
+                               "copy outbox (kind, customer_id, report_id, urgent, envelope_from,"
+                               " envelope_to, message_id, body) from stdin (format binary)",
+                               err) ||
+                   !db_copy_put(w->compose->db, COPY_HEAD, sizeof COPY_HEAD, err)))
         return false;
     for (size_t run = 0; run < db_rows(w->runs); run++)
         if (!one_report(w, run, &at, err))
             return false;
-    return !copies || db_copy_end(w->compose->db, NULL, err);
+    return !copies || (db_copy_put(w->compose->db, COPY_END, sizeof COPY_END, err) &&
+                       db_copy_end(w->compose->db, NULL, err));
 }
 
 bool compose_batch(struct compose *compose, const struct compose_kind *kind,

@@ -20,6 +20,7 @@
 #include "report/letter.h"
 #include "report/notice.h"
 #include "report/sent.h"
+#include "report/take.h"
 
 static const int64_t IDLE = 30 * CLOCK_SECOND;    /* how long a follower waits for a word */
 static const int64_t FIGURES = 15 * CLOCK_SECOND; /* between two writings of them */
@@ -28,16 +29,6 @@ static const int64_t CONNECT = 30 * CLOCK_SECOND; /* to the mail server */
 static const int64_t MESSAGE = 600 * CLOCK_SECOND;
 static const int64_t HOLD = CLOCK_SECOND * 3 / 10; /* before what was taken is given back */
 enum { TRIES_DOUBLE = 6 };                         /* the wait grows from a minute to an hour */
-
-enum { TAKEN_MOST = 16, TAKEN_OCTETS = 512 * 1024 }; /* mails at a time, together */
-
-/* A mail in hand. */
-struct job {
-    char id[24], from[400], to[420], message_id[220];
-    bool sealed;
-    int64_t tries, age; /* seconds */
-    struct buf body;
-};
 
 struct sender {
     const struct outbox_options *options;
@@ -49,21 +40,19 @@ struct sender {
     pthread_t thread;
     struct db *db;
     struct submit *submit;
-    struct job jobs[TAKEN_MOST];
-    size_t taken, done; /* how many jobs there are; how many were handed over, or tried */
-    size_t want;        /* how many to take next */
-    bool open;          /* they are ours as long as this transaction is */
-    uint64_t place;     /* in `sent`, of the mail that was handed over last */
-    bool stuck;         /* that one cannot be recorded, or the next is not ours any more (err) */
+    struct take take;
+    size_t done;    /* how many of what was taken were handed over, or tried */
+    size_t want;    /* how many to take next */
+    uint64_t place; /* in `sent`, of the mail that was handed over last */
+    bool stuck;     /* that one cannot be recorded, or the next is not ours any more (err) */
     int64_t cleaned_us, figured_us; /* elapsed */
     bool told_figures;
     bool failed;
     struct err err;
 };
 
-/* ---- taking mails ---- */
+/* ---- handing over ---- */
 
-#define TAKE "select * from outbox_take($1, $2)"
 #define LATE                                                                                       \
     "update outbox set tries = tries + 1, trouble = $2,"                                           \
     " next_at = now() + $3::int * interval '1 second' where id = $1 and state = 'waiting'"
@@ -71,81 +60,13 @@ struct sender {
     "update outbox set state = 'dead', body = null, done_at = now(), tries = tries + 1,"           \
     " trouble = $2 where id = $1 and state = 'waiting'"
 
-static bool take_row(void *context, size_t statement, const struct db_result *row, struct err *err)
-{
-    struct sender *s = context;
-    struct job *job = &s->jobs[s->taken];
-    struct span body = db_span(row, 0, 5);
-
-    (void)statement;
-    if (s->taken == TAKEN_MOST)
-        return err_set(err, ERR_OTHER, "outbox_take gave more than was asked for");
-    s->taken++;
-    snprintf(job->id, sizeof job->id, "%s", db_text(row, 0, 0));
-    snprintf(job->from, sizeof job->from, "%s", db_text(row, 0, 1));
-    snprintf(job->to, sizeof job->to, "%s", db_text(row, 0, 2));
-    snprintf(job->message_id, sizeof job->message_id, "%s", db_text(row, 0, 3));
-    job->sealed = db_bool(row, 0, 4);
-    buf_append(&job->body, body.at, body.len);
-    job->tries = db_int(row, 0, 6);
-    job->age = db_int(row, 0, 7);
-    return true;
-}
-
-static void forget_jobs(struct sender *s)
-{
-    for (size_t i = 0; i < s->taken; i++) {
-        if (s->jobs[i].sealed)
-            secret_forget(s->jobs[i].body.at, s->jobs[i].body.len);
-        buf_clear(&s->jobs[i].body);
-    }
-    s->taken = s->done = 0;
-}
-
-/* What was handed over is recorded, the rest is given back; then, with `next`, more is taken. In
- * one round trip. */
-static bool end_jobs(struct sender *s, bool next, struct err *err)
-{
-    char most[8], octets[16];
-    const char *values[] = {most, octets};
-    const struct db_statement statements[] = {
-        {"notify rollcall_outbox", NULL, 0, NULL}, /* for those who sleep, if something is left */
-        {"commit", NULL, 0, NULL},
-        {"begin", NULL, 0, NULL},
-        {TAKE, values, 2, "take"},
-    };
-    size_t from = !s->open ? 2 : s->done == s->taken ? 1 : 0, to = next ? 4 : 2;
-
-    snprintf(most, sizeof most, "%zu", s->want);
-    snprintf(octets, sizeof octets, "%d", (int)TAKEN_OCTETS);
-    forget_jobs(s);
-    if (!sent_record(s->sent, s->place, err))
-        return false;
-    s->open = next;
-    return from == to || db_pipeline(s->db, statements + from, to - from, take_row, s, err);
-}
-
-static bool from_hex(struct buf *out, const struct buf *hex)
-{
-    for (size_t i = 0; i + 1 < hex->len; i += 2) {
-        unsigned byte;
-        if (sscanf(hex->at + i, "%2x", &byte) != 1)
-            return false;
-        unsigned char c = (unsigned char)byte;
-        buf_append(out, &c, 1);
-    }
-    return true;
-}
-
 /* The message as it goes out. */
-static bool open_body(const struct sender *s, const struct job *job, struct buf *plain)
+static bool open_body(const struct sender *s, const struct take_mail *job, struct buf *plain)
 {
     char context[256];
-    BUF_AUTO sealed = {0};
 
     letter_context(job->message_id, context, sizeof context);
-    return from_hex(&sealed, &job->body) &&
-           secret_open(plain, span_of(sealed.at, sealed.len), context, s->seal);
+    return secret_open(plain, span_of(job->body.at, job->body.len), context, s->seal);
 }
 
 /* In front of the last dot: the mail before is recorded now, and this one is still ours, or it is
@@ -163,7 +84,7 @@ static bool end_of_mail(void *context, char *out, size_t room, size_t *got)
     return !s->stuck;
 }
 
-static void hand_over(struct sender *s, const struct job *job, struct submit_result *result)
+static void hand_over(struct sender *s, const struct take_mail *job, struct submit_result *result)
 {
     const char *recipients[] = {job->to};
     BUF_AUTO plain = {0};
@@ -188,7 +109,7 @@ static void hand_over(struct sender *s, const struct job *job, struct submit_res
 
 /* ---- what became of it ---- */
 
-static bool record_trouble(struct sender *s, const struct job *job,
+static bool record_trouble(struct sender *s, const struct take_mail *job,
                            const struct submit_result *result, struct err *err)
 {
     char wait[24], text[600];
@@ -210,7 +131,7 @@ static bool record_trouble(struct sender *s, const struct job *job,
 }
 
 /* One mail. *on: the next may follow; *reached: whether the mail server speaks with us. */
-static bool send_job(struct sender *s, const struct job *job, bool *on, bool *reached,
+static bool send_job(struct sender *s, const struct take_mail *job, bool *on, bool *reached,
                      struct err *err)
 {
     struct submit_result result;
@@ -243,11 +164,13 @@ static bool send_jobs(struct sender *s, bool *reached, struct err *err)
     int64_t begun_us = clock_elapsed_us();
     bool on = true;
 
-    while (on && s->done < s->taken && !*s->options->stop &&
+    while (on && s->done < s->take.taken && !*s->options->stop &&
            (s->done == 0 || clock_elapsed_us() - begun_us < HOLD))
-        if (!send_job(s, &s->jobs[s->done++], &on, reached, err))
+        if (!send_job(s, &s->take.mails[s->done++], &on, reached, err))
             return false;
-    s->want = !on || s->done < s->taken ? 1 : s->want * 2 < TAKEN_MOST ? s->want * 2 : TAKEN_MOST;
+    s->want = !on || s->done < s->take.taken ? 1
+              : s->want * 2 < TAKE_MOST      ? s->want * 2
+                                             : TAKE_MOST;
     return true;
 }
 
@@ -260,7 +183,7 @@ static bool connect_database(struct sender *s, struct err *err)
     if (s->db != NULL && db_alive(s->db))
         return true;
     db_close(&s->db);
-    s->open = false;
+    s->take.open = false;
     return db_open(&s->db,
                    &(struct db_options){.conninfo = conf->database,
                                         .target = DB_PRIMARY,
@@ -274,7 +197,7 @@ static bool connect_database(struct sender *s, struct err *err)
                      "jit = off;"
                      "set plan_cache_mode = force_generic_plan",
                      err) &&
-           db_prepare(s->db, "take", TAKE, err);
+           take_prepare(s->db, err);
 }
 
 static bool clean_up(struct sender *s, struct err *err)
@@ -317,6 +240,17 @@ static bool write_letters(struct sender *s, struct err *err)
     return true;
 }
 
+/* What was handed over is recorded, the rest is given back; then, with `next`, more is taken. */
+static bool end_jobs(struct sender *s, bool next, struct err *err)
+{
+    bool left = s->done < s->take.taken;
+
+    s->done = 0;
+    take_forget(&s->take);
+    return sent_record(s->sent, s->place, err) &&
+           take_next(&s->take, s->db, left, next ? s->want : 0, err);
+}
+
 /* Sends until nothing is due. *reached: whether the mail server speaks with us. */
 static bool send_all(struct sender *s, bool *reached, struct err *err)
 {
@@ -335,7 +269,7 @@ static bool send_all(struct sender *s, bool *reached, struct err *err)
         }
         if (!end_jobs(s, true, err))
             return false;
-        if (s->taken == 0 || *s->options->stop)
+        if (s->take.taken == 0 || *s->options->stop)
             return end_jobs(s, false, err);
         if (!send_jobs(s, reached, &why)) {
             *err = why;
@@ -397,9 +331,7 @@ static void *run_sender(void *context)
     if (!s->first)
         db_close(&s->db);
     submit_close(&s->submit);
-    forget_jobs(s);
-    for (size_t i = 0; i < TAKEN_MOST; i++)
-        buf_free(&s->jobs[i].body);
+    take_free(&s->take);
     return NULL;
 }
 
@@ -435,17 +367,20 @@ bool outbox_send(const struct outbox_options *options, struct outbox_tally *tall
     struct sender *senders = mem_zero(count, sizeof *senders);
     struct compose shared = {.conf = options->conf};
     struct sent *sent = sent_open(options->conf);
+    struct take_place place;
     uint8_t seal[SECRET_KEY];
     bool fine = compose_prepare(&shared, err) &&
                 secret_key_load(options->conf->secret_key_file, true, seal, err);
 
+    take_place_begin(&place);
     for (; fine && started < count; started += fine) {
         senders[started] = (struct sender){.options = options,
                                            .tally = tally,
                                            .first = started == 0,
                                            .seal = seal,
                                            .shared = &shared,
-                                           .sent = sent};
+                                           .sent = sent,
+                                           .take.place = &place};
         fine = start_sender(&senders[started], err);
     }
     for (size_t i = 0; i < started; i++) {

@@ -150,7 +150,7 @@ grant select on report_setting, report_user, report_domain to rollcall_report, r
 grant insert, update, delete on report_setting to rollcall_panel, rollcall_admin;
 grant update on report_setting to rollcall_report;
 grant select, insert, update, delete on report_run, outbox, token, user_password, mail_request to rollcall_report;
-grant execute on function outbox_take(integer, bigint) to rollcall_report;
+grant execute on function outbox_take(integer, bigint, timestamptz, bigint) to rollcall_report;
 grant select on report_run to rollcall_panel, rollcall_admin;
 grant select, update, delete on report_request to rollcall_report;
 grant select, insert on report_request to rollcall_panel;

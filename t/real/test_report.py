@@ -578,5 +578,45 @@ def test_senders_share_the_work():
         assert int(cut) > 3 and twice <= 6, (cut, twice)
 
 
+def test_taking_mails():
+    """What somebody waits for comes first, the rest in order; what came back in front of the place is found again; and
+    senders look at each mail a few times, not at all that wait for each that they send."""
+    users = ["ann@customer.test"]
+
+    def made(first, last, more="false, now()"):
+        m.rc.psql(f"""insert into outbox (kind, urgent, next_at, envelope_from, envelope_to, message_id, body)
+            select 'report', {more}, 'gateway@example.test', 'ann@customer.test', 'mail-' || n, convert_to(
+                E'From: <gateway@example.test>\\r\\nMessage-ID: <mail-' || n || E'>\\r\\n\\r\\ntext\\r\\n', 'UTF8')
+              from generate_series({first}, {last}) n order by n""")
+
+    def taken(after):
+        return m.rc.psql("select string_agg(substr(message_id, 6), ' ') from outbox_take(4, 100000, "
+                         f"coalesce((select next_at from outbox where message_id = 'mail-{after}'), '-infinity'), "
+                         f"coalesce((select id from outbox where message_id = 'mail-{after}'), 0))")
+
+    with Mails(users, mail_connections="3") as m:
+        made(1, 3)
+        made(4, 5, "true, now()")
+        made(6, 9)
+        made(10, 10, "false, now() + interval '1 hour'")
+        made(11, 11, "false, now() - interval '1 hour'")
+        assert (taken(0), taken(2), taken(8)) == ("4 5 11 1", "4 5 3 6", "4 5 9"), (taken(0), taken(2), taken(8))
+        made(12, 2000)
+        follower = m.start("send", "--follow")
+        try:
+            sent = lambda: int(m.rc.psql("set enable_indexscan = off; set enable_bitmapscan = off; "
+                                         "select count(*) from outbox where state = 'sent'"))
+            eventually(lambda: sent() > 500, 60, "some to be sent")
+            made(2001, 2001, "false, now() - interval '1 hour'")  # far in front of where they are
+            m.rc.psql("update outbox set next_at = now() where message_id = 'mail-10'")
+            eventually(lambda: sent() == 2001, 120, "all to be sent")
+        finally:
+            follower.process.send_signal(signal.SIGTERM)
+            follower.end()
+        looks = int(m.rc.psql("select idx_tup_read from pg_stat_user_indexes where indexrelname = 'outbox_waiting'"))
+        print(f"    {looks} entries of the index looked at for 2,001 mails")
+        assert looks < 20 * 2001, looks
+
+
 if __name__ == "__main__":
     main()
