@@ -1,57 +1,41 @@
 /* request - see request.h */
 #include "policyd/request.h"
 
-#include <stddef.h>
 #include <string.h>
 
-struct attribute {
-    const char *name;
-    size_t len;
-    size_t offset; /* of the span in struct request */
-};
+#include "policyd/marks.h"
 
-#define ATTRIBUTE(field)                                                                           \
-    {                                                                                              \
-#field, sizeof #field - 1, offsetof(struct request, field)                                 \
-    }
-
-static const struct attribute attributes[] = {
-    ATTRIBUTE(request),        ATTRIBUTE(protocol_state), ATTRIBUTE(recipient), ATTRIBUTE(sender),
-    ATTRIBUTE(client_address), ATTRIBUTE(queue_id),       ATTRIBUTE(instance),
-};
-
-/* First letters that an attribute of ours has: most lines are dismissed by their first byte. */
-static bool may_be_ours(char c)
+static bool is(struct span name, const char *wanted, size_t len)
 {
-    return c == 'r' || c == 'p' || c == 's' || c == 'c' || c == 'q' || c == 'i';
+    return name.len == len && memcmp(name.at, wanted, len) == 0;
+}
+
+/* Where the attribute of that name goes; NULL: it is none of ours. Told apart by their first
+ * letters, as two dozen names of each request are not ours. */
+static struct span *field_of(struct request *r, struct span name)
+{
+#define IS(field) is(name, #field, sizeof #field - 1)
+    switch (name.at[0]) {
+    case 'r':
+        return IS(recipient) ? &r->recipient : IS(request) ? &r->request : NULL;
+    case 'p':
+        return IS(protocol_state) ? &r->protocol_state : NULL;
+    case 's':
+        return IS(sender) ? &r->sender : NULL;
+    case 'c':
+        return IS(client_address) ? &r->client_address : NULL;
+    default:
+        return NULL;
+    }
+#undef IS
 }
 
 static void take_attribute(struct request *request, struct span name, struct span value)
 {
-    for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++) {
-        const struct attribute *a = &attributes[i];
-        if (a->len != name.len || memcmp(a->name, name.at, name.len) != 0)
-            continue;
-        struct span *field = (struct span *)(void *)((char *)request + a->offset);
-        if (field->at == NULL)
-            *field = value;
-        return;
-    }
-}
+    struct span *field = field_of(request, name);
 
-static bool take_line(struct request *request, struct span line, const char **why)
-{
-    const char *equals = memchr(line.at, '=', line.len);
-
-    if (equals == NULL || equals == line.at) {
-        *why = "a line without name=value";
-        return false;
-    }
-    if (may_be_ours(line.at[0])) {
-        struct span name = span_of(line.at, (size_t)(equals - line.at));
-        take_attribute(request, name, span_of(equals + 1, line.len - name.len - 1));
-    }
-    return true;
+    if (field != NULL && field->at == NULL)
+        *field = value;
 }
 
 /* Whether an empty line ends behind the first `seen` bytes, of which there are some. */
@@ -77,31 +61,49 @@ static enum request_outcome partial(size_t len, const char **why)
     return REQUEST_MALFORMED;
 }
 
+/* `equals`: the first '=' in front of the newline, or NULL. */
+static bool take_line(struct request *request, const char *line, const char *equals,
+                      const char *newline, const char **why)
+{
+    if (equals == NULL || equals == line) {
+        *why = "a line without name=value";
+        return false;
+    }
+    take_attribute(request, span_of(line, (size_t)(equals - line)),
+                   span_of(equals + 1, (size_t)(newline - equals) - 1));
+    return true;
+}
+
 enum request_outcome request_parse(struct span bytes, size_t seen, struct request *request,
                                    size_t *used, const char **why)
 {
-    size_t at = 0;
+    struct marks marks = {.bytes = bytes};
+    const char *line = bytes.at, *equals = NULL; /* of the line: its first byte, its first '=' */
+    size_t at;
 
     *request = (struct request){0};
     if (seen > 0 && !has_end(bytes, seen))
         return partial(bytes.len, why);
-    for (int lines = 0;; lines++) {
-        const char *end = at < bytes.len ? memchr(bytes.at + at, '\n', bytes.len - at) : NULL;
-        if (end == NULL)
-            return partial(bytes.len, why);
-        struct span line = span_of(bytes.at + at, (size_t)(end - (bytes.at + at)));
-        at += line.len + 1;
-        if (at > REQUEST_MAX)
-            return partial(at, why);
-        if (line.len == 0) {
-            *used = at;
+    for (int lines = 0; marks_next(&marks, &at);) {
+        const char *mark = bytes.at + at;
+        if (*mark == '=') {
+            equals = equals == NULL ? mark : equals;
+            continue;
+        }
+        if (at >= REQUEST_MAX)
+            return partial(at + 1, why);
+        if (mark == line) {
+            *used = at + 1;
             return finish(request, why);
         }
-        if (lines == REQUEST_ATTRIBUTES_MAX) {
+        if (lines++ == REQUEST_ATTRIBUTES_MAX) {
             *why = "more than 256 attributes";
             return REQUEST_MALFORMED;
         }
-        if (!take_line(request, line, why))
+        if (!take_line(request, line, equals, mark, why))
             return REQUEST_MALFORMED;
+        line = mark + 1;
+        equals = NULL;
     }
+    return partial(bytes.len, why);
 }

@@ -21,7 +21,7 @@ enum {
 /* Spans into the bytes given; at == NULL where the attribute was absent. */
 struct request {
     struct span request, protocol_state, recipient;
-    struct span sender, client_address, queue_id, instance; /* for the log */
+    struct span sender, client_address;
 };
 
 enum request_outcome {
