@@ -386,16 +386,39 @@ bool addr_parse(struct span text, bool fold_case, struct addr *addr, struct err 
     return fault == FAULT_NONE || complain(text, fault, err);
 }
 
+/* False: no '@', or nothing behind it. */
+static bool split(struct span text, struct span *local, struct span *domain)
+{
+    const char *at = text.len > 0 ? memrchr(text.at, '@', text.len) : NULL;
+
+    if (at == NULL)
+        return false;
+    *local = span_of(text.at, (size_t)(at - text.at));
+    *domain = span_of(at + 1, text.len - local->len - 1);
+    return domain->len > 0;
+}
+
 bool addr_split_asked(struct span text, struct addr_asked *asked)
 {
-    if (text.len == 0 || text.len > ADDR_ASKED_MAX)
+    struct span domain;
+
+    return split(text, &asked->local, &domain) &&
+           normal_domain(domain, asked->domain, &asked->domain_len) == FAULT_NONE;
+}
+
+bool addr_split_above(struct span text, struct addr_asked *asked)
+{
+    const size_t most = ADDR_DOMAIN_MAX + 1; /* with the trailing dot, or the one in front */
+    struct span domain;
+
+    if (!split(text, &asked->local, &domain))
         return false;
-    const char *at = memrchr(text.at, '@', text.len);
-    if (at == NULL || at == text.at)
-        return false;
-    asked->local = span_of(text.at, (size_t)(at - text.at));
-    struct span domain = span_of(at + 1, text.len - asked->local.len - 1);
-    return normal_domain(domain, asked->domain, &asked->domain_len) == FAULT_NONE;
+    if (domain.len > most)
+        domain = span_of(domain.at + domain.len - most, most);
+    while (addr_parent_domain(domain, &domain))
+        if (normal_domain(domain, asked->domain, &asked->domain_len) == FAULT_NONE)
+            return true;
+    return false;
 }
 
 static bool starts_with(struct span s, const char *prefix)

@@ -24,7 +24,7 @@ enum {
     ADDR_DOMAIN_MAX = 253, /* octets without the trailing dot, RFC 1035 section 2.3.4 */
     ADDR_LABEL_MAX = 63,   /* octets, RFC 1035 section 2.3.1 */
     ADDR_TEXT_MAX = 2 * ADDR_LOCAL_MAX + 2 + 1 + ADDR_DOMAIN_MAX, /* quoted and escaped */
-    ADDR_ASKED_MAX = 1024, /* longest address of a request that is looked at */
+    ADDR_ASKED_MAX = 1024, /* longest local part or domain of a request that is looked at */
 };
 
 /* A normalised address. `local` is unquoted and not NUL-terminated by meaning, though a NUL follows
@@ -49,17 +49,23 @@ bool addr_parse_domain(struct span text, char *out, size_t *out_len, struct err 
 
 /* An address as Postfix's policy request brings it. */
 struct addr_asked {
-    struct span local; /* into the request's bytes, still with case, tag and raw UTF-8 */
+    struct span local; /* into the request's bytes, still with case, tag and raw UTF-8; may be
+                          empty: <""@example.com> */
     char domain[ADDR_DOMAIN_MAX + 1]; /* normalised */
     size_t domain_len;
 };
 
 /*
- * Splits at the last '@' and normalises the domain. False when there is no '@', nothing on one side
- * of it, the address is longer than ADDR_ASKED_MAX, or the domain is no domain name (an address
- * literal, bad IDNA): such a recipient is not ours.
+ * Splits at the last '@' and normalises the domain, however long what stands in front of it:
+ * Postfix would relay it. False when there is no '@', nothing behind it, or the domain is no domain
+ * name (an address literal, bad IDNA).
  */
 bool addr_split_asked(struct span text, struct addr_asked *asked) MUST_CHECK;
+/*
+ * Of what that does not take: the nearest parent that is a domain name, "b.c" of "a@_.b.c". To
+ * Postfix "_.b.c" is a name like others, which parent_domain_matches_subdomains may relay.
+ */
+bool addr_split_above(struct span text, struct addr_asked *asked) MUST_CHECK;
 
 /*
  * Normalises a local part into `out` (ADDR_LOCAL_MAX + 1 bytes). False when it cannot be on a roll:

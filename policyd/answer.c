@@ -28,21 +28,28 @@ static struct standing standing_of(const struct domains *domains,
     return (struct standing){target->removed ? DOMAIN_REMOVED : DOMAIN_SERVED, target, false};
 }
 
+/* What lies below that domain. */
+static struct standing standing_below(const struct domains *domains, struct span parent)
+{
+    do {
+        const struct domain_record *record = domains_by_name(domains, parent);
+        if (record != NULL)
+            return (struct standing){record->removed ? DOMAIN_REMOVED : DOMAIN_BELOW_SERVED, NULL,
+                                     false};
+    } while (addr_parent_domain(parent, &parent));
+    return (struct standing){DOMAIN_FOREIGN, NULL, false};
+}
+
 /* A domain that is not there may lie below one that is. */
 static struct standing find_standing(const struct domains *domains, struct span name)
 {
     const struct domain_record *record = domains_by_name(domains, name);
-    struct span parent = name;
+    struct span parent;
 
     if (record != NULL)
         return standing_of(domains, record);
-    while (addr_parent_domain(parent, &parent)) {
-        record = domains_by_name(domains, parent);
-        if (record != NULL)
-            return (struct standing){record->removed ? DOMAIN_REMOVED : DOMAIN_BELOW_SERVED, NULL,
-                                     false};
-    }
-    return (struct standing){DOMAIN_FOREIGN, NULL, false};
+    return addr_parent_domain(name, &parent) ? standing_below(domains, parent)
+                                             : (struct standing){DOMAIN_FOREIGN, NULL, false};
 }
 
 static int64_t limit_us(int32_t own_seconds, int64_t setting_us)
@@ -142,6 +149,8 @@ static void gather(struct answerer *a, struct answer_pending *p, int64_t now_us)
     if (addr_split_asked(p->request.recipient, &asked)) {
         q->local = asked.local;
         standing = find_standing(a->generation->domains, span_of(asked.domain, asked.domain_len));
+    } else if (addr_split_above(p->request.recipient, &asked)) {
+        standing = standing_below(a->generation->domains, span_of(asked.domain, asked.domain_len));
     }
     domain_facts(&q->domain, &standing, &a->settings);
     if (standing.standing != DOMAIN_SERVED)

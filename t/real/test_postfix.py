@@ -336,6 +336,15 @@ def test_explain_says_what_the_daemon_does():
         assert said["reply"] == asked, (address, said, asked)
 
 
+def test_no_address_of_a_served_domain_slips_by():
+    """What Postfix takes for an address and no roll can hold: relayed unless it is refused here."""
+    _, gateway, roll = scene()
+    for address in ('""@panel.test', '"" @panel.test', "@panel.test", "x" * 1900 + "@panel.test"):
+        assert rcpt(gateway.port, f"<{address}>").startswith("550 5.1.1 "), address
+    for domain in ("a_b.panel.test", "a_b.c_d.panel.test", "\U0001f600.panel.test"):
+        assert roll.ask(f"alice@{domain}").startswith("550 5.7.1 "), domain
+
+
 def test_added_while_running():
     """Refused, added, accepted: within a second on the gateway."""
     _, gateway, roll = scene()

@@ -81,16 +81,32 @@ static void check_normal_local(int line, struct span local, bool fold, const cha
        want_field);
 }
 
+/* The nearest parent of what is no domain name. */
+static void check_above(int line, struct span given, const char *want)
+{
+    BUF_AUTO bytes = {0};
+    struct addr_asked asked = {0};
+    bool there = addr_split_above(given, &asked);
+
+    if (!ok(there == (want != NULL), "line %d: whether a domain name lies above", line) || !there)
+        return;
+    struct span w = table_bytes(want, &bytes);
+    ok(asked.domain_len == w.len && memcmp(asked.domain, w.at, w.len) == 0,
+       "line %d: '%s' lies above", line, asked.domain);
+}
+
 static void check_asked(int line, char **field, int fields)
 {
     BUF_AUTO given = {0}, local = {0};
     struct addr_asked asked = {0};
 
-    if (!ok(fields == 2 || fields == 5, "line %d has two or five fields", line))
+    if (!ok(fields == 2 || fields == 3 || fields == 5, "line %d has two, three or five fields",
+            line))
         return;
     bool ours = addr_split_asked(table_bytes(field[0], &given), &asked);
-    if (fields == 2) {
+    if (fields < 5) {
         ok(!ours, "line %d: '%s' is not ours", line, field[0]);
+        check_above(line, span_of(given.at, given.len), fields == 3 ? field[2] : NULL);
         return;
     }
     if (!ok(ours, "line %d: '%s' may be ours", line, field[0]))
