@@ -1,6 +1,7 @@
 """test_package - the Debian packages: built from a clean tree, each file where it belongs, and in a clean root installed,
 upgraded, removed and purged
 
+Then a machine is booted from it, with systemd as its first process, where every unit does its work.
 Catches a program, page, unit or job that is in no package or in the wrong one, a build dependency that is missing, modes
 that are too wide, a setting of the administrator's that an upgrade overwrites, and what a purge leaves behind. The
 clean root (--full) is made by debootstrap, from Debian's mirror.
@@ -13,6 +14,8 @@ import shutil
 import stat
 import subprocess
 
+import booted_units
+from booted import Booted, containers_work
 from harness import FULL, TREE, Scratch, main, run, shared, shared_servers
 
 PACKAGES = ("rollcall-common", "rollcall-gateway", "rollcall-server")
@@ -124,8 +127,11 @@ def test_what_it_needs_is_what_is_installed():
 class CleanRoot:
     """A Debian of its own, in which nothing starts."""
 
-    def __init__(self, path):
+    def __init__(self, path, like=None):
         self.path = path
+        if like is not None:
+            run("cp", "-a", like.path, path)
+            return
         run("debootstrap", "--variant=minbase", "bookworm", path, MIRROR, timeout=600)
         (path / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
         (path / "usr/sbin/policy-rc.d").chmod(0o755)
@@ -138,10 +144,10 @@ class CleanRoot:
                    *command, check=check, timeout=600,
                    env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"})
 
-    def install(self, build):
+    def install(self, build, *more):
         debs = [shutil.copy(build.deb(package), self.path / "debs") for package in PACKAGES]
         self("apt-get", "install", "-y", "-q", "--no-install-recommends",
-             *(f"/debs/{pathlib.Path(deb).name}" for deb in debs))
+             *(f"/debs/{pathlib.Path(deb).name}" for deb in debs), *more)
 
     def owner_and_mode(self, path):
         owner, group, mode = self("stat", "-c", "%U %G %a", path).stdout.split()
@@ -152,6 +158,12 @@ class CleanRoot:
         found = self("find", "/etc", "/usr", "/lib/systemd", "/var/lib", "/run", "-iname", "*rollcall*",
                      "-not", "-path", "/var/lib/dpkg/*", "-not", "-path", "/var/lib/systemd/*").stdout.split()
         return [path for path in found if stat.S_ISREG((self.path / path[1:]).lstat().st_mode)]
+
+
+def clean_root(name):
+    if "root" not in shared:
+        shared["root"] = CleanRoot(built().dir / "clean")
+    return CleanRoot(built().dir / name, shared["root"])
 
 
 def test_lintian():
@@ -167,7 +179,7 @@ def test_lintian():
 def test_install_upgrade_remove_purge():
     if not FULL:
         return
-    root, build = CleanRoot(built().dir / "root"), built()
+    root, build = clean_root("root"), built()
     root.install(build)
     for path, wanted in TIGHT.items():
         assert root.owner_and_mode(path) == wanted, (path, root.owner_and_mode(path))
@@ -197,6 +209,27 @@ def test_install_upgrade_remove_purge():
     root("apt-get", "purge", "-y", "-q", *PACKAGES)
     assert root.left() == [] and not (root.path / "var/lib/rollcall").exists(), root.left()
     assert (root.path / "etc/rollcall/secret.key").exists(), "the database needs it still"
+
+
+def test_units_on_a_booted_machine():
+    """systemd as the first process: all units enabled as docs/install.md has it, at their work, restarted, hung, failing.
+    Needs a machine where root may run containers (namespaces, a cgroup hierarchy that can be written)."""
+    if not FULL:
+        return
+    root = clean_root("machine")
+    works, why = containers_work(root.path)
+    if not works:
+        print(f"    NOT TRIED: root may run no containers here: {why}")
+        return
+    root.install(built(), "systemd-sysv", "dbus", "postgresql-15", "postfix")
+    booted_units.configure(root.path)
+    with Booted(root.path) as machine:
+        units = booted_units.enable(machine)
+        booted_units.every_unit_runs(machine, units)
+        booted_units.it_answers(machine)
+        booted_units.restarts_lose_nobody(machine, 10)
+        booted_units.a_daemon_that_hangs_is_started_again(machine)
+        booted_units.a_failure_is_mailed(machine)
 
 
 if __name__ == "__main__":
