@@ -91,19 +91,22 @@ void buf_text(struct buf *buf, const char *text)
     buf_append(buf, text, strlen(text));
 }
 
+/* Most text fits into what room there is, and is formatted once. */
 void buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args, again;
 
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    size_t room = buf->room - buf->len;
+    int len = vsnprintf(room > 0 ? buf->at + buf->len : NULL, room, format, args);
     va_end(args);
-    if (len > 0) {
+    if (len > 0 && (size_t)len >= room) {
         buf_reserve(buf, (size_t)len);
         vsnprintf(buf->at + buf->len, (size_t)len + 1, format, again);
-        buf->len += (size_t)len;
     }
+    if (len > 0)
+        buf->len += (size_t)len;
     va_end(again);
 }
 

@@ -48,7 +48,27 @@ struct submit {
     bool in_transaction; /* MAIL was said: an answer is about the message, not about us */
     bool data_started;   /* 354 */
     bool ended;          /* the last dot was said */
+    struct buf ahead;    /* what was said for the message after it, unanswered; "" */
 };
+
+/* ---- addresses ---- */
+
+/* Nothing that could end the command it stands in. */
+static bool is_sendable(const char *address)
+{
+    for (const char *p = address; *p != '\0'; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '<' || *p == '>')
+            return false;
+    return str_utf8_valid(span_text(address));
+}
+
+static bool is_ascii(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text > 127)
+            return false;
+    return true;
+}
 
 /* ---- the bytes ---- */
 
@@ -126,6 +146,27 @@ static bool flush(struct submit *s)
     return fine;
 }
 
+static void put_address(struct buf *out, const char *command, const char *address, const char *more)
+{
+    buf_printf(out, "%s<%s>%s\r\n", command, address, more);
+}
+
+/* The envelope of the message that follows goes in the packet of this one's last dot (RFC 2920,
+ * section 3.1). */
+static void say_ahead(struct submit *s)
+{
+    const struct submit_message *m = s->source.message;
+
+    if (!s->wire.pipelining || m->next_recipient == NULL || !is_sendable(m->next_sender) ||
+        !is_sendable(m->next_recipient) || !is_ascii(m->next_sender) ||
+        !is_ascii(m->next_recipient))
+        return;
+    put_address(&s->ahead, "MAIL FROM:", m->next_sender, "");
+    put_address(&s->ahead, "RCPT TO:", m->next_recipient, "");
+    buf_text(&s->ahead, "DATA\r\n");
+    buf_append(&s->out, s->ahead.at, s->ahead.len);
+}
+
 /* All of the message and its last dot. */
 static bool say_message(struct submit *s)
 {
@@ -139,6 +180,7 @@ static bool say_message(struct submit *s)
     end_last_line(s);
     buf_text(&s->out, ".\r\n");
     s->ended = true;
+    say_ahead(s);
     return flush(s);
 }
 
@@ -207,7 +249,7 @@ static bool say(struct submit *s, enum command command, const char *text, const 
                 const char *more)
 {
     if (address != NULL)
-        buf_printf(&s->out, "%s<%s>%s\r\n", text, address, more);
+        put_address(&s->out, text, address, more);
     else
         buf_printf(&s->out, "%s\r\n", text);
     s->asked[s->asked_count++] = command;
@@ -260,15 +302,6 @@ static enum submit_outcome refuse(struct submit_result *result, const char *why)
 
 /* ---- sending ---- */
 
-/* Nothing that could end the command it stands in. */
-static bool is_sendable(const char *address)
-{
-    for (const char *p = address; *p != '\0'; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '<' || *p == '>')
-            return false;
-    return str_utf8_valid(span_text(address));
-}
-
 static const char *objection(const struct submit_message *message)
 {
     if (message->recipient_count == 0 || message->recipient_count > MAXIMUM_RECIPIENTS)
@@ -281,14 +314,6 @@ static const char *objection(const struct submit_message *message)
     return NULL;
 }
 
-static bool is_ascii(const char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text > 127)
-            return false;
-    return true;
-}
-
 /* RFC 6531; a server that does not offer it may take the address all the same. */
 static bool needs_utf8(const struct submit *s, const struct submit_message *message)
 {
@@ -297,6 +322,30 @@ static bool needs_utf8(const struct submit *s, const struct submit_message *mess
     for (size_t i = 0; i < message->recipient_count; i++)
         ascii = ascii && is_ascii(message->recipients[i]);
     return !ascii && s->wire.smtputf8;
+}
+
+/* What was said ahead is this message's envelope, and only its answers are missing. */
+static bool was_said_ahead(struct submit *s, const struct submit_message *message)
+{
+    BUF_AUTO envelope = {0};
+
+    if (s->ahead.len == 0 || message->recipient_count != 1)
+        return false;
+    put_address(&envelope, "MAIL FROM:", message->sender, "");
+    put_address(&envelope, "RCPT TO:", message->recipients[0], "");
+    buf_text(&envelope, "DATA\r\n");
+    return envelope.len == s->ahead.len && memcmp(envelope.at, s->ahead.at, envelope.len) == 0;
+}
+
+static bool hear_ahead(struct submit *s)
+{
+    static const enum command said[] = {MAIL, RCPT, DATA};
+
+    buf_clear(&s->ahead);
+    s->in_transaction = true;
+    memcpy(s->asked, said, sizeof said);
+    s->asked_count = sizeof said / sizeof said[0];
+    return settle(s);
 }
 
 /* Up to 354. DATA follows at once only where one answer alone decides: what some of the recipients
@@ -321,6 +370,10 @@ static bool say_envelope(struct submit *s, const struct submit_message *message)
 static bool connected(struct submit *s)
 {
     s->made = false;
+    if (s->ahead.len > 0) { /* another message's: the server waits for that one */
+        wire_cut(&s->wire);
+        buf_clear(&s->ahead);
+    }
     if (s->wire.curl != NULL && wire_is_quiet(&s->wire))
         return true;
     s->made = true;
@@ -342,11 +395,15 @@ static bool attempt(struct submit *s, const struct submit_message *message)
     s->asked_count = 0;
     buf_clear(&s->out);
     begin_source(&s->source, message);
-    if (!connected(s) || !say_envelope(s, message))
+    bool ahead = was_said_ahead(s, message);
+    s->made = false;
+    if (ahead ? !hear_ahead(s) : !connected(s) || !say_envelope(s, message))
         return false;
     int code = say_message(s) ? hear(s, &text) : 0;
-    if (code == 0 || code == 421)
+    if (code == 0 || code == 421) {
         wire_cut(&s->wire);
+        buf_clear(&s->ahead);
+    }
     if (code != 0)
         keep_answer(s, code, text);
     return code >= 200 && code < 300;
@@ -390,12 +447,22 @@ bool submit_open(struct submit **submit, const struct submit_options *options, s
     return true;
 }
 
+void submit_rest(struct submit *submit)
+{
+    if (submit->ahead.len > 0)
+        wire_cut(&submit->wire);
+    buf_clear(&submit->ahead);
+    wire_quit(&submit->wire);
+    submit->reset = false;
+}
+
 void submit_close(struct submit **submit)
 {
     if (*submit == NULL)
         return;
-    wire_quit(&(*submit)->wire);
+    submit_rest(*submit);
     buf_free(&(*submit)->out);
+    buf_free(&(*submit)->ahead);
     free(*submit);
     *submit = NULL;
 }

@@ -31,6 +31,9 @@ struct submit_options {
 bool submit_open(struct submit **submit, const struct submit_options *options,
                  struct err *err) MUST_CHECK;
 void submit_close(struct submit **submit); /* says QUIT; nulls; NULL allowed */
+/* Nothing is to be sent for a while: says QUIT, so that the server need not keep a process for us.
+ * The next message makes a new connection. */
+void submit_rest(struct submit *submit);
 
 /* Puts up to `room` bytes at `out`; *got 0 is the end. False: it cannot be read on; then the server
  * does not get the message. Never called again after either. */
@@ -44,6 +47,7 @@ struct submit_message {
     struct span body;     /* then this, */
     submit_read_fn *read; /* then what this gives; NULL: nothing */
     void *context;
+    const char *next_sender, *next_recipient; /* of the message that comes right after, if known */
 };
 
 enum submit_outcome {

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -223,16 +222,20 @@ bool wire_line(struct wire *wire, struct span *line, int64_t deadline_us)
 
 /* ---- ending ---- */
 
-void wire_quit(struct wire *wire)
+void wire_cut(struct wire *wire)
 {
-    curl_easy_cleanup(wire->curl); /* NULL allowed */
+    curl_easy_cleanup(wire->curl); /* NULL allowed; without QUIT, as it made the connection only */
     wire->curl = NULL;
 }
 
-void wire_cut(struct wire *wire)
+void wire_quit(struct wire *wire)
 {
-    if (wire->curl == NULL)
-        return;
-    shutdown(socket_of(wire), SHUT_RDWR); /* or libcurl would say QUIT, and wait for an answer */
-    wire_quit(wire);
+    static const int64_t PATIENCE = CLOCK_SECOND;
+    int64_t until_us = clock_elapsed_us() + PATIENCE;
+    struct span line;
+
+    /* whether it answers makes no difference any more */
+    if (wire->curl != NULL && wire_send(wire, "QUIT\r\n", 6, until_us))
+        (void)!wire_line(wire, &line, until_us);
+    wire_cut(wire);
 }

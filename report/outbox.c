@@ -87,6 +87,8 @@ static bool end_of_mail(void *context, char *out, size_t room, size_t *got)
 static void hand_over(struct sender *s, const struct take_mail *job, struct submit_result *result)
 {
     const char *recipients[] = {job->to};
+    const struct take_mail *next =
+        s->done < s->take.taken ? &s->take.mails[s->done] : NULL; /* s->done counts this one */
     BUF_AUTO plain = {0};
 
     if (job->sealed && !open_body(s, job, &plain)) {
@@ -100,7 +102,9 @@ static void hand_over(struct sender *s, const struct take_mail *job, struct subm
                                            .recipient_count = 1,
                                            .body = span_of(body->at, body->len),
                                            .read = end_of_mail,
-                                           .context = s};
+                                           .context = s,
+                                           .next_sender = next != NULL ? next->from : NULL,
+                                           .next_recipient = next != NULL ? next->to : NULL};
     if (submit_send(s->submit, &message, result) == SUBMIT_SENT)
         log_write(LOG_MAIL_SENT, "<%s> to %s", job->message_id, job->to);
     if (plain.at != NULL)
@@ -297,6 +301,8 @@ static bool wait_for_work(struct sender *s, struct err *err)
     db_set_interrupt(s->db, s->options->wake);
     bool fine = db_wait_notify(s->db, IDLE, &notified, err);
     db_set_interrupt(s->db, -1);
+    if (fine && !notified)
+        submit_rest(s->submit);
     return fine;
 }
 

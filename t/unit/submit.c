@@ -30,7 +30,8 @@ static struct server {
     pthread_mutex_t lock;
     struct plan plan;
     int connections;
-    size_t waiting; /* what had come with a command and was not answered yet, the most */
+    size_t waiting;   /* what had come with a command and was not answered yet, the most */
+    size_t after_dot; /* what had come with the last dot */
     struct buf commands, data;
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -70,8 +71,10 @@ static bool hear(int fd, struct buf *in, struct buf *line)
 static bool hear_data(int fd, struct buf *in, struct buf *line)
 {
     while (hear(fd, in, line)) {
-        if (strcmp(line->at, ".") == 0 && line->len == 1)
+        if (strcmp(line->at, ".") == 0 && line->len == 1) {
+            server.after_dot = in->len;
             return true;
+        }
         size_t skip = line->at[0] == '.' ? 1 : 0;
         pthread_mutex_lock(&server.lock);
         buf_append(&server.data, line->at + skip, line->len - skip);
@@ -342,6 +345,71 @@ static void test_wanted_after_all(void)
     submit_close(&submit);
 }
 
+/* The next one's envelope goes with the last dot; what follows may be another one all the same. */
+static void test_ahead(void)
+{
+    static const char *const others[] = {"carol@example.com"};
+    struct submit *submit = open_handle();
+    struct submit_result result;
+    struct submit_message first = plain("one\r\n"), second = plain("two\r\n");
+    struct plan refusing = kind, no_end = kind;
+
+    server.connections = 0;
+    first.next_sender = "alice@example.org";
+    first.next_recipient = bob[0];
+    begin(kind);
+    is_int(submit_send(submit, &first, &result), SUBMIT_SENT, "sent");
+    ok(server.after_dot > 40, "the next one's envelope came with the dot");
+    is_int(submit_send(submit, &first, &result), SUBMIT_SENT, "the next is sent");
+    is_int(submit_send(submit, &second, &result), SUBMIT_SENT, "and the one after it");
+    is_text(server.data.at, "one\r\none\r\ntwo\r\n", "all three as they are");
+    is_int(submit_send(submit, &second, &result), SUBMIT_SENT, "nothing was said ahead");
+    is_int(server.connections, 1, "over one connection");
+
+    is_int(submit_send(submit, &first, &result), SUBMIT_SENT, "sent");
+    second.recipients = others;
+    is_int(submit_send(submit, &second, &result), SUBMIT_SENT, "another one than was said");
+    is_int(server.connections, 2, "over a new connection");
+
+    second.recipients = bob;
+    begin(kind);
+    is_int(submit_send(submit, &first, &result), SUBMIT_SENT, "sent");
+    refusing.end = "554 5.6.0 no";
+    begin(refusing);
+    is_int(submit_send(submit, &first, &result), SUBMIT_PERMANENT, "refused at its end");
+    begin(kind);
+    is_int(submit_send(submit, &second, &result), SUBMIT_SENT, "the next is sent all the same");
+    is_text(server.data.at, "two\r\n", "as it is");
+    is_int(server.connections, 2, "over the same connection");
+
+    no_end.end = "";
+    begin(no_end);
+    is_int(submit_send(submit, &first, &result), SUBMIT_UNKNOWN, "no answer at the end");
+    begin(kind);
+    is_int(submit_send(submit, &second, &result), SUBMIT_SENT, "the next is sent anew");
+    is_text(server.data.at, "two\r\n", "as it is");
+    is_int(submit_send(submit, &first, &result), SUBMIT_SENT, "sent");
+    submit_close(&submit);
+}
+
+static void test_rest(void)
+{
+    struct submit *submit = open_handle();
+    struct submit_result result;
+    struct submit_message message = plain("x\r\n");
+
+    server.connections = 0;
+    submit_rest(submit);
+    for (int i = 0; i < 2; i++) {
+        begin(kind);
+        is_int(submit_send(submit, &message, &result), SUBMIT_SENT, "sent");
+        submit_rest(submit);
+        ok(strstr(server.commands.at, "QUIT") != NULL, "then QUIT");
+    }
+    is_int(server.connections, 2, "and a new connection for the next");
+    submit_close(&submit);
+}
+
 static void test_injection(void)
 {
     static const char *const bad[] = {
@@ -492,6 +560,8 @@ int main(void)
     server.connections = 0;
     test_pipelining();
     test_wanted_after_all();
+    test_ahead();
+    test_rest();
     test_outcomes();
     test_closed_connection();
     test_nobody_there();
