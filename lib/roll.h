@@ -185,5 +185,8 @@ struct roll_guard_case {
     int64_t least, percent;
 };
 bool roll_guard_holds(const struct roll_guard_case *c);
+/* So many addresses before (`before` is not looked at) are enough for it to pass, so that nobody
+ * counts a million to let ten go; 0: all must be counted. */
+int64_t roll_guard_enough(const struct roll_guard_case *c);
 
 #endif

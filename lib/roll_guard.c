@@ -11,3 +11,11 @@ bool roll_guard_holds(const struct roll_guard_case *c)
         return false;
     return c->leaving * 2 > c->before || c->leaving * 100 > c->before * c->percent;
 }
+
+int64_t roll_guard_enough(const struct roll_guard_case *c)
+{
+    if (c->list_empty || c->percent <= 0)
+        return 0;
+    int64_t by_percent = (c->leaving * 100 + c->percent - 1) / c->percent;
+    return by_percent > c->leaving * 2 ? by_percent : c->leaving * 2;
+}

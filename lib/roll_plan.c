@@ -234,28 +234,53 @@ static bool list_is_empty(const struct roll_job *job, int32_t domain)
            !roll_ids_have(&job->listed, domain);
 }
 
-/* Whether its numbers may hold the domain: then its addresses have to be counted. */
-static bool is_doubtful(const struct roll_job *job, const struct roll_plan_domain *domain)
+static struct roll_guard_case case_of(const struct roll_job *job,
+                                      const struct roll_plan_domain *domain)
 {
-    return domain->leaving > job->request->guard.least || list_is_empty(job, domain->id);
+    const struct roll_guard *guard = &job->request->guard;
+
+    return (struct roll_guard_case){
+        .leaving = domain->leaving,
+        .list_empty = list_is_empty(job, domain->id),
+        .least = guard->least,
+        .percent = domain->guard_percent >= 0 ? domain->guard_percent : guard->percent,
+    };
 }
 
-/* How many addresses of each doubtful domain are accepted now: (id, count), by id. */
+/* Whether its numbers may hold the domain: then its addresses have to be counted. */
+static bool is_doubtful(const struct roll_guard_case *c)
+{
+    return c->leaving > c->least || c->list_empty;
+}
+
+/* How many addresses of each doubtful domain are accepted now, as far as that matters: (id, count),
+ * by id. */
 static bool count_active(struct roll_job *job, const struct roll_plan *plan,
                          struct db_result **counts, struct err *err)
 {
-    struct roll_ids ids = {0};
-    BUF_AUTO text = {0};
+    BUF_AUTO ids = {0}, enough = {0};
 
-    for (size_t i = 0; i < plan->domain_count; i++)
-        if (is_doubtful(job, &plan->domains[i]))
-            roll_ids_add(&ids, plan->domains[i].id);
-    roll_ids_text(&ids, &text);
-    roll_ids_free(&ids);
+    for (size_t i = 0; i < plan->domain_count; i++) {
+        struct roll_guard_case c = case_of(job, &plan->domains[i]);
+        if (!is_doubtful(&c))
+            continue;
+        int64_t most = roll_guard_enough(&c);
+        const char *before = ids.len == 0 ? "{" : ",";
+        buf_printf(&ids, "%s%d", before, (int)plan->domains[i].id);
+        if (most > 0)
+            buf_printf(&enough, "%s%lld", before, (long long)most);
+        else
+            buf_printf(&enough, "%snull", before);
+    }
+    if (ids.len == 0)
+        return true;
+    buf_text(&ids, "}");
+    buf_text(&enough, "}");
     return db_query(job->db, counts,
-                    "select d, (select count(*) from recipient where domain_id = d"
-                    "   and state = 'active') from unnest($1::int[]) d order by d",
-                    DB_VALUES(text.at), err);
+                    "select d, (select count(*) from (select from recipient where domain_id = d"
+                    "   and state = 'active' limit n) r)"
+                    " from unnest($1::int[], $2::bigint[]) x (d, n) order by d",
+                    DB_VALUES(ids.at, enough.at), err);
 }
 
 static void tell_case(const struct roll_plan_domain *domain, const struct roll_guard_case *c,
@@ -288,13 +313,8 @@ bool roll_plan_held(struct roll_job *job, const struct roll_plan *plan, bool *he
         return false;
     for (size_t i = 0; i < plan->domain_count; i++) {
         const struct roll_plan_domain *domain = &plan->domains[i];
-        struct roll_guard_case c = {
-            .leaving = domain->leaving,
-            .list_empty = list_is_empty(job, domain->id),
-            .least = request->guard.least,
-            .percent = domain->guard_percent >= 0 ? domain->guard_percent : request->guard.percent,
-        };
-        if (!is_doubtful(job, domain))
+        struct roll_guard_case c = case_of(job, domain);
+        if (!is_doubtful(&c))
             continue;
         c.before = db_int(counts, row++, 1);
         if (roll_guard_holds(&c) && count++ == 0)

@@ -35,8 +35,48 @@ static const struct {
     {"ten millions and one more", {10000000, 2000001, false, 3, 20}, true},
 };
 
+/* So many are enough, and no fewer. */
+static bool is_least(struct roll_guard_case c)
+{
+    int64_t enough = roll_guard_enough(&c);
+
+    if (enough == 0)
+        return c.list_empty || c.percent == 0;
+    c.before = enough;
+    bool passes = !roll_guard_holds(&c);
+    c.before = enough - 1;
+    return passes && (c.leaving <= c.least || roll_guard_holds(&c));
+}
+
+/* The bounded count says what the whole one does. */
+static bool says_the_same(struct roll_guard_case c)
+{
+    int64_t enough = roll_guard_enough(&c);
+    bool held = roll_guard_holds(&c);
+
+    if (enough > 0 && c.before > enough)
+        c.before = enough;
+    return roll_guard_holds(&c) == held;
+}
+
+static void test_enough(void)
+{
+    for (int64_t leaving = 4; leaving < 60; leaving++)
+        for (int64_t percent = 0; percent <= 100; percent++) {
+            struct roll_guard_case c = {0, leaving, false, 3, percent};
+            bool fine = is_least(c);
+            for (c.before = leaving; c.before < 400 && fine; c.before += 7)
+                fine = says_the_same(c);
+            if (!fine)
+                ok(false, "enough for %lld leaving at %lld %%", (long long)leaving,
+                   (long long)percent);
+        }
+    ok(true, "the least count that lets a list pass is enough");
+}
+
 int main(void)
 {
+    test_enough();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ok(roll_guard_holds(&rows[i].given) == rows[i].held, "%s: %s", rows[i].what,
            rows[i].held ? "held" : "passes");
