@@ -20,7 +20,7 @@ static const char addresses_sql[] =
     "   born_by) overriding system value"
     " select $3::bigint + place - 1, domain_id, local_part,"
     "   case when kind <> 'group' then $2::bigint + entry - 1 end, kind,"
-    "   case when disabled then 'disabled' else 'active' end::recipient_state,"
+    "   case when disabled then 'disabled'::recipient_state else 'active' end,"
     "   case when disabled then $5::text[] else $4::text[] end, $1::bigint, $1::bigint"
     "   from roll_list";
 

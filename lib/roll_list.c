@@ -28,7 +28,7 @@
 /* Not yet as the list wants it, as far as the row alone tells. */
 #define IS_NEWS                                                                                    \
     "(r.kind = l.kind and r.state = case when l.disabled or r.disabled_by_person"                  \
-    "   then 'disabled' else 'active' end::recipient_state"                                        \
+    "   then 'disabled'::recipient_state else 'active' end"                                        \
     " and case when l.disabled then " OWN " || '!' else " OWN " end = any (r.claims)"              \
     " and (not " REPLACE " or cardinality(r.claims) = 1)"                                          \
     " and (l.name = '' or l.kind <> 'primary'"                                                     \
@@ -107,7 +107,7 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
     "   chosen is null as made from head)"
 #define OF_SEVERAL                                                                                 \
     "select " ROW ", case when f.listed = 'group' then 'group' when w.place = f.place"             \
-    "     then 'primary' else 'alias' end::recipient_kind as after_kind,"                          \
+    "     then 'primary'::recipient_kind else 'alias' end as after_kind,"                          \
     "   case when f.problem is null and f.listed <> 'group' then w.id end as after_user,"          \
     "   f.problem is null and w.place = f.place and w.made as new_user"                            \
     " from settled f left join who w on w.entry = f.entry"
@@ -130,7 +130,7 @@ static const char known_sql[] = SEVERAL("not m.absent", "",
 #define FRESH(user, from)                                                                          \
     " union all select '+', null, m.line, nullif(m.name, ''), m.rid, null, m.listed = 'primary',"  \
     "   m.domain_id, m.local_part, null, null, null, null, null, " user ", m.listed,"              \
-    "   case when m.disabled then 'disabled' else 'active' end::recipient_state, false, null,"     \
+    "   case when m.disabled then 'disabled'::recipient_state else 'active' end, false, null,"     \
     "   m.place"                                                                                   \
     "   from roll_met m " from
 static const char fresh_sql[] = FRESH("null", "where m.lone and not m.here");
@@ -172,7 +172,7 @@ static const char around_sql[] =
     "       (f.after_user, f.after_kind, f.after_state, f.after_claims) then '~'"
     "     else '=' end)::\"char\" as sign"
     " from (select f.*, case when f.after_person or roll_disables(f.after_claims)"
-    "     then 'disabled' else 'active' end::recipient_state as after_state"
+    "     then 'disabled'::recipient_state else 'active' end as after_state"
     " from (select f.*, coalesce(f.person, false) as after_person,"
     "     case when " REPLACE " or not f.here then array[f.claim]"
     "     else array(select x collate \"C\" from unnest(f.claims) x where x <> " OWN
