@@ -76,6 +76,13 @@ static const char open_sql[] =
     " kind recipient_kind not null, lone boolean not null, again boolean not null,"
     " disabled boolean not null, fault smallint, rival int not null,"
     " name varchar(400) not null, known bigint) on commit drop";
+/* As much of it as roll_eager.c writes. */
+static const char open_eager_sql[] =
+    "begin;"
+    "set local jit = off;"
+    "create temp table roll_list (domain_id int not null,"
+    " local_part varchar(64) collate \"C\" not null, kind recipient_kind not null,"
+    " disabled boolean not null, known bigint) on commit drop";
 
 bool roll_job_open(struct roll_job **out, struct db *db, const struct roll_request *request,
                    struct err *err)
@@ -89,7 +96,7 @@ bool roll_job_open(struct roll_job **out, struct db *db, const struct roll_reque
     snprintf(job->own, sizeof job->own, request->source_id != 0 ? "%s:%s" : "%s", job->source,
              job->source_id);
     *out = job;
-    if (!db_script(db, open_sql, err)) {
+    if (!db_script(db, request->eager ? open_eager_sql : open_sql, err)) {
         roll_abort(out);
         return false;
     }

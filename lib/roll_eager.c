@@ -23,7 +23,7 @@ static const char addresses_sql[] =
     "insert into recipient (domain_id, local_part, user_id, kind, state, claims, changed_by,"
     "   born_by)"
     " select domain_id, local_part, known, kind,"
-    "   case when disabled then 'disabled' else 'active' end::recipient_state,"
+    "   case when disabled then 'disabled'::recipient_state else 'active' end,"
     "   case when disabled then $3::text[] else $2::text[] end, $1::bigint, $1::bigint"
     "   from roll_list";
 

@@ -11,10 +11,11 @@
 #include "roll_job.h"
 
 enum {
-    ROWS_FULL = 128 * 1024, /* bytes in the buffer: time to send */
-    LOOKUPS_MOST = 16,      /* domains asked for one by one; then all are read at once */
-    SEEN_BLOCKS = 1 << 18,  /* of one cache line: 16 MiB, touched as far as they are needed */
-    SEEN_WORDS = 8,         /* of 64 bits in a block */
+    ROWS_FULL = 128 * 1024,  /* bytes in the buffer: time to send */
+    EAGER_FULL = 256 * 1024, /* to write: a statement costs something by itself, too */
+    LOOKUPS_MOST = 16,       /* domains asked for one by one; then all are read at once */
+    SEEN_BLOCKS = 1 << 18,   /* of one cache line: 16 MiB, touched as far as they are needed */
+    SEEN_WORDS = 8,          /* of 64 bits in a block */
 };
 
 /* ---- numbers of domains ---- */
@@ -234,15 +235,30 @@ static int32_t line_number(int64_t line)
     return line < 0 ? 0 : line > INT32_MAX ? INT32_MAX : (int32_t)line;
 }
 
-static void put_number(struct buf *rows, int32_t number)
+static void put_number(struct buf *rows, int64_t number)
 {
-    char text[12], *at = text + sizeof text;
+    char text[24], *at = text + sizeof text;
 
     *--at = '\t';
     do
         *--at = (char)('0' + number % 10);
     while ((number /= 10) > 0);
     buf_append(rows, at, (size_t)(text + sizeof text - at));
+}
+
+static void put_user(struct buf *rows, const struct roll_entry *entry)
+{
+    buf_text(rows, "\t");
+    if (entry->user != 0 && entry->kind == ENTRY_USER) {
+        put_number(rows, entry->user);
+        rows->at[rows->len - 1] = '\n'; /* the row ends here */
+    } else
+        buf_text(rows, "\\N\n");
+}
+
+static const char *kind_of(const struct roll_entry *entry, size_t at)
+{
+    return entry->kind == ENTRY_GROUP ? "\tgroup" : at == 0 ? "\tprimary" : "\talias";
 }
 
 /* One line of COPY, in the order of roll_list's columns. `fault`: a roll_problem_kind, or -1. */
@@ -255,12 +271,22 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
     bool ours = domain->id != 0, again = fault < 0 && seen_before(job, domain->target, address);
     bool disabled = entry->disabled_each != NULL ? entry->disabled_each[at] : entry->disabled;
 
+    job->again = job->again || again;
+    job->faults += fault >= 0;
+    if (job->request->eager) { /* what has a fault or is there again is not written at all */
+        put_number(rows, domain->target);
+        db_copy_escape(rows, span_of(address->local, ours ? address->local_len : 0));
+        buf_text(rows, kind_of(entry, at));
+        buf_text(rows, disabled ? "\tt" : "\tf");
+        put_user(rows, entry);
+        return;
+    }
     put_number(rows, job->entries);
     put_number(rows, job->places);
     put_number(rows, line_number(entry->line));
     put_number(rows, domain->target);
     db_copy_escape(rows, span_of(address->local, ours ? address->local_len : 0));
-    buf_text(rows, entry->kind == ENTRY_GROUP ? "\tgroup" : at == 0 ? "\tprimary" : "\talias");
+    buf_text(rows, kind_of(entry, at));
     buf_text(rows, entry->address_count == 1 ? "\tt" : "\tf");
     buf_text(rows, again ? "\tt" : "\tf");
     buf_text(rows, disabled ? "\tt\t" : "\tf\t");
@@ -273,12 +299,7 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
         db_copy_escape(rows, entry->name);
     else
         db_copy_escape(rows, span_of(text, addr_format(address, text)));
-    if (entry->user != 0 && entry->kind == ENTRY_USER)
-        buf_printf(rows, "\t%lld\n", (long long)entry->user);
-    else
-        buf_text(rows, "\t\\N\n");
-    job->again = job->again || again;
-    job->faults += fault >= 0;
+    put_user(rows, entry);
 }
 
 /* Gives the buffer to the database, which reads it while the next one is filled. */
@@ -353,7 +374,7 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
         job->places++;
         put_row(job, entry, i, domain, ours ? -1 : PROBLEM_FOREIGN);
     }
-    if (job->rows.len < ROWS_FULL)
+    if (job->rows.len < (job->request->eager ? EAGER_FULL : ROWS_FULL))
         return true;
     return job->request->eager ? roll_eager_write(job, err) : send_rows(job, err);
 }

@@ -203,7 +203,8 @@ bool identities_learn(struct db *db, int32_t source, struct spool *spool, struct
 
     snprintf(id, sizeof id, "%d", (int)source);
     return db_script(db,
-                     "begin; set local jit = off;"
+                     "begin; set local jit = off; set local gin_pending_list_limit = '1GB';"
+                     "set local rollcall.checked = 'on';"
                      "create temp table ldap_seen (identity uuid, user_id bigint not null,"
                      " dn text not null, name text not null) on commit drop",
                      err) &&
