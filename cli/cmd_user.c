@@ -41,6 +41,7 @@ static bool stage_each(struct apply *apply, const struct addr *addresses, size_t
             .addresses = addresses + i,
             .address_count = step,
             .name = span_text(name != NULL ? name : ""),
+            .unnamed = name != NULL && name[0] == '\0',
             .disabled = cli_flag(cli, "disabled"),
         };
         if (!roll_stage(apply->job, &entry, err))

@@ -64,9 +64,9 @@ void roll_problem_text(const struct roll_problem *problem, struct buf *out)
 /* ---- the job ---- */
 
 /*
- * name is as long as an address may be, since it holds the address when its domain is foreign; the
- * bounds spare PostgreSQL a second table for long values. Plans are not worth compiling for lists
- * this short, nor for long ones, which are joined once.
+ * name is as long as an address may be, since it holds the address when its domain is foreign, and
+ * null where the list says none; the bounds spare PostgreSQL a second table for long values. Plans
+ * are not worth compiling for lists this short, nor for long ones, which are joined once.
  */
 static const char open_sql[] =
     "begin;"
@@ -75,7 +75,7 @@ static const char open_sql[] =
     " domain_id int not null, local_part varchar(64) collate \"C\" not null,"
     " kind recipient_kind not null, lone boolean not null, again boolean not null,"
     " disabled boolean not null, fault smallint, rival int not null,"
-    " name varchar(400) not null, known bigint) on commit drop";
+    " name varchar(400), known bigint) on commit drop";
 /* As much of it as roll_eager.c writes. */
 static const char open_eager_sql[] =
     "begin;"

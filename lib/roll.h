@@ -52,9 +52,10 @@ struct roll_entry {
     enum entry_kind kind;
     const struct addr *addresses; /* normalised, with fold_case as the domain says */
     size_t address_count;         /* at least 1, at most ROLL_ADDRESSES_MAX */
-    struct span name;             /* display name, UTF-8, may be empty: then a present name stays */
-    bool disabled;                /* the source says: exists, but disabled */
-    const bool *disabled_each;    /* the same of each address, where they differ; else NULL */
+    struct span name; /* display name, UTF-8, may be empty: then a present name stays … */
+    bool unnamed;     /* … unless this says that there is none any more */
+    bool disabled;    /* the source says: exists, but disabled */
+    const bool *disabled_each; /* the same of each address, where they differ; else NULL */
     int64_t user; /* who it is known to be, whatever its addresses: number of a user; 0: by them.
                      Eager requests: its new user, whom the caller makes, with the name */
 };

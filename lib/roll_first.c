@@ -26,7 +26,7 @@ static const char addresses_sql[] =
 
 static const char users_sql[] =
     "insert into users (id, customer_id, name) overriding system value"
-    " select $1::bigint + l.entry - 1, d.customer_id, l.name from roll_list l"
+    " select $1::bigint + l.entry - 1, d.customer_id, coalesce(l.name, '') from roll_list l"
     "   join domain d on d.id = l.domain_id where l.kind = 'primary'";
 
 /* clang-format on */

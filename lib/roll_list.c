@@ -31,7 +31,7 @@
     "   then 'disabled'::recipient_state else 'active' end"                                        \
     " and case when l.disabled then " OWN " || '!' else " OWN " end = any (r.claims)"              \
     " and (not " REPLACE " or cardinality(r.claims) = 1)"                                          \
-    " and (l.name = '' or l.kind <> 'primary'"                                                     \
+    " and (l.name is null or l.kind <> 'primary'"                                                  \
     "   or (select u.name from users u where u.id = r.user_id) = l.name)"                          \
     " and coalesce(l.known = r.user_id, true)) is not true"
 
@@ -59,7 +59,7 @@ static const char met_all_sql[] =
 
 /* What an address that is here has now. */
 #define FACT                                                                                       \
-    "select m.*, case when m.name <> '' then (select u.name from users u where u.id = m.owner)"    \
+    "select m.*, case when m.name is not null then (select u.name from users u where u.id = m.owner)" \
     "   end as owner_name from roll_met m"
 
 _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
@@ -72,7 +72,7 @@ _Static_assert(PROBLEM_CONFLICT == 1 && PROBLEM_KIND == 3, "as in the SQL");
     " when f.owner is not null and not (" whole ") then 1 end"
 /* What the next step needs of a row. */
 #define ROW                                                                                        \
-    "f.place, f.line, f.domain_id, f.local_part, f.disabled, f.name, f.rid, f.here, f.owner, f.kind,"       \
+    "f.place, f.line, f.domain_id, f.local_part, f.disabled, f.name, f.rid, f.here, f.owner, f.kind," \
     " f.state, f.person, f.claims, f.born, f.owner_name, f.problem"
 
 /* Entries of one address each are decided row by row. */
@@ -128,7 +128,7 @@ static const char known_sql[] = SEVERAL("not m.absent", "",
 
 /* Addresses that nobody had, of entries without any other: a first list is made of them. */
 #define FRESH(user, from)                                                                          \
-    " union all select '+', null, m.line, nullif(m.name, ''), m.rid, null, m.listed = 'primary',"  \
+    " union all select '+', null, m.line, m.name, m.rid, null, m.listed = 'primary',"              \
     "   m.domain_id, m.local_part, null, null, null, null, null, " user ", m.listed,"              \
     "   case when m.disabled then 'disabled'::recipient_state else 'active' end, false, null,"     \
     "   m.place"                                                                                   \
@@ -163,7 +163,7 @@ static const char around_sql[] =
     "   after_kind, after_state, after_person, coalesce(after_claims, case when sign = '+'"
     "     then array[" OWN " || case when after_state = 'disabled' then '!' else '' end] end)"
     "     as after_claims"
-    " from (select * from (select sign, problem, line, nullif(name, '') as name, rid, born, new_user, domain_id,"
+    " from (select * from (select sign, problem, line, name, rid, born, new_user, domain_id,"
     "   local_part, owner as before_user, kind as before_kind, state as before_state,"
     "   person as before_person, claims as before_claims, after_user, after_kind, after_state,"
     "   after_person, after_claims, place"
@@ -179,7 +179,7 @@ static const char around_sql[] =
     "         and x <> " OWN " || '!' union all select f.claim order by 1) end as after_claims"
     " from (select f.*, " OWN " || case when f.disabled then '!' else '' end as claim"
     " from (%s) f) f offset 0) f offset 0) f) f"
-    " where sign <> '=' or (name <> '' and after_kind = 'primary' and owner_name <> name)"
+    " where sign <> '=' or (name is not null and after_kind = 'primary' and owner_name <> name)"
     " %s%s%s) f order by (domain_id::bigint << 32) + place) f";
 
 /* clang-format on */

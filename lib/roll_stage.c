@@ -295,7 +295,9 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
     else
         buf_text(rows, "\\N\t");
     put_number(rows, job->entries);
-    if (ours)
+    if (ours && entry->name.len == 0 && !entry->unnamed)
+        buf_text(rows, "\\N");
+    else if (ours)
         db_copy_escape(rows, entry->name);
     else
         db_copy_escape(rows, span_of(text, addr_format(address, text)));
@@ -356,7 +358,7 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
     job->several = job->several || entry->address_count > 1;
     job->users += entry->kind == ENTRY_USER;
     job->known = job->known || entry->user != 0;
-    job->names = job->names || entry->name.len > 0;
+    job->names = job->names || entry->name.len > 0 || entry->unnamed;
     for (size_t i = 0; i < entry->address_count; i++) {
         const struct addr *address = &entry->addresses[i];
         struct roll_domain *domain =

@@ -120,7 +120,8 @@ static void put_side(struct buf *out, const struct db_result *rows, size_t row, 
     if (owner[0] != '\0')
         buf_printf(out, "user %s, ", owner);
     if (!db_null(rows, row, column + 6)) {
-        buf_printf(out, "named '%s'", db_text(rows, row, column + 6));
+        const char *name = db_text(rows, row, column + 6);
+        buf_printf(out, name[0] != '\0' ? "named '%s'" : "without a name", name);
         return;
     }
     buf_printf(out, "%s, %s%s", db_text(rows, row, column + 2), db_text(rows, row, column + 3),

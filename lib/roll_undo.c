@@ -340,7 +340,7 @@ static bool restage(struct roll_job *job, struct err *err)
     if (!db_exec(job->db, restage_sql, DB_VALUES(job->held), NULL, err) ||
         !db_query(job->db, &seen,
                   "select count(*), coalesce(bool_or(not lone), false),"
-                  "   coalesce(bool_or(name <> ''), false), count(fault), count(known) > 0"
+                  "   coalesce(bool_or(name is not null), false), count(fault), count(known) > 0"
                   " from roll_list",
                   DB_NO_VALUES, err))
         return false;

@@ -378,6 +378,31 @@ def test_names_that_a_list_does_not_say():
         assert aliases == "", "aliases go with --replace"
 
 
+def test_a_name_is_taken_away():
+    """Only by saying so. Catches an empty name that is taken for none given, and an undo or a held list that loses it."""
+    with sample() as rc:
+        name = lambda: rc.json("user", "show", "ann@example.com")["name"]
+        rc.cli("user", "add", "ann@example.com", "--alias", "a@example.com", "--name", "Ann A.")
+        assert rc.json("user", "add", "ann@example.com")["state"] == "unchanged" and name() == "Ann A."
+        dry = rc.cli("user", "add", "ann@example.com", "--name", "", "--dry-run")
+        assert "named 'Ann A.'" in dry and "without a name" in dry and name() == "Ann A.", dry
+        told = rc.json("user", "add", "ann@example.com", "--name", "")
+        assert (told["state"], told["changed"]) == ("applied", 1) and name() == "", told
+        assert rc.json("user", "add", "ann@example.com", "--name", "")["state"] == "unchanged"
+        assert "without a name" in rc.cli("change", "show", told["changeset"])
+        rc.cli("change", "undo", told["changeset"])
+        assert name() == "Ann A."
+        rc.cli("user", "add", "new@example.com", "--name", "")
+        assert rc.json("user", "show", "new@example.com")["name"] == ""
+        # a held list says no name of ann's
+        rc.cli("user", "add", *(f"u{n}@example.com" for n in range(20)))
+        held = add(rc, "address,name\nann@example.com,\n", "--replace", check=False)
+        assert held["state"] == "held", held
+        rc.cli("change", "approve", held["changeset"])
+        assert name() == "Ann A."
+        rules_hold(rc)
+
+
 def test_change():
     with sample() as rc:
         add(rc, "address,name,aliases\nbob@example.com,Bob,b@example.com\nann@example.com,Ann,\n", "--note", "first")

@@ -242,16 +242,16 @@ static void refused_names(void)
         const char *want;
     } rows[] = {
         {"no address",
-         {7, ENTRY_USER, &address, 0, {"", 0}, false, NULL, 0},
+         {7, ENTRY_USER, &address, 0, {"", 0}, false, false, NULL, 0},
          "line 7: from 1 to 1000 addresses for one user"},
         {"a group of two",
-         {8, ENTRY_GROUP, &address, 2, {"", 0}, false, NULL, 0},
+         {8, ENTRY_GROUP, &address, 2, {"", 0}, false, false, NULL, 0},
          "line 8: a group has one address"},
         {"a long name",
-         {9, ENTRY_USER, &address, 1, {name, sizeof name}, false, NULL, 0},
+         {9, ENTRY_USER, &address, 1, {name, sizeof name}, false, false, NULL, 0},
          "line 9: a name is UTF-8 of at most 300 bytes"},
         {"a name that is no text",
-         {9, ENTRY_USER, &address, 1, {"\xff", 1}, false, NULL, 0},
+         {9, ENTRY_USER, &address, 1, {"\xff", 1}, false, false, NULL, 0},
          "line 9: a name is UTF-8 of at most 300 bytes"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -263,9 +263,10 @@ static void refused_names(void)
     roll_abort(&job);
     add("manual", "a@a.test", "applied +1 -0 ~0");
     ok(roll_open(&job, db, &request, &err) &&
-           roll_stage(job,
-                      &(struct roll_entry){1, ENTRY_USER, &address, 1, {name, 300}, false, NULL, 0},
-                      &err) &&
+           roll_stage(
+               job,
+               &(struct roll_entry){1, ENTRY_USER, &address, 1, {name, 300}, false, false, NULL, 0},
+               &err) &&
            roll_finish(&job, NULL, &outcome, &err),
        "%s: the longest name", scenario);
 }
