@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_FULL = 1 << 20 };
+enum { ROWS_FULL = 1 << 20, LEARNT_FULL = 1 << 16 };
 
 static int hex_value(char c)
 {
@@ -176,24 +176,34 @@ static bool put_learnt(struct buf *rows, struct spool *spool, size_t at, struct 
     return true;
 }
 
-/* Numbers are asked for over the same connection: so the rows wait until no COPY is in the way. */
+/* Numbers are asked for over the same connection: so before the COPY. */
+static bool reserve_all(struct db *db, const struct spool *spool, struct ahead *ahead,
+                        struct err *err)
+{
+    int64_t ignored;
+
+    for (size_t i = 0; i < spool_count(spool); i++)
+        if (!ahead_number(ahead, db, spool_came(spool, i), &ignored, err))
+            return false;
+    return true;
+}
+
 static bool copy_learnt(struct db *db, struct spool *spool, struct ahead *ahead, struct err *err)
 {
     BUF_AUTO rows = {0};
-    size_t count = spool_count(spool);
 
-    for (size_t i = 0; i < count; i++) {
+    if (!reserve_all(db, spool, ahead, err) || !db_copy_in(db, "copy ldap_seen from stdin", err))
+        return false;
+    for (size_t i = 0; i < spool_count(spool); i++) {
         if (!put_learnt(&rows, spool, i, ahead, db, err))
             return false;
-        if (rows.len < ROWS_FULL && i + 1 < count)
+        if (rows.len < LEARNT_FULL)
             continue;
-        if (rows.len > 0 &&
-            (!db_copy_in(db, "copy ldap_seen from stdin", err) ||
-             !db_copy_put(db, rows.at, rows.len, err) || !db_copy_end(db, NULL, err)))
+        if (!db_copy_put(db, rows.at, rows.len, err))
             return false;
         buf_clear(&rows);
     }
-    return true;
+    return (rows.len == 0 || db_copy_put(db, rows.at, rows.len, err)) && db_copy_end(db, NULL, err);
 }
 
 bool identities_learn(struct db *db, int32_t source, struct spool *spool, struct ahead *ahead,

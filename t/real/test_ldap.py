@@ -225,8 +225,10 @@ def few(count=5):
     return "".join(person(f"u{n}", f"mail: u{n}@example.com") for n in range(count))
 
 
-def many(count=1200):
-    return "".join(person(f"u{n}", f"mail: u{n}@example.com", f"description: {'x' * 300}") for n in range(count))
+def many(count=1200, aliases=0):
+    return "".join(person(f"u{n}", f"mail: u{n}@example.com", f"description: {'x' * 300}",
+                          *(f"mailLocalAddress: u{n}.{i}.{'y' * 50}@example.com" for i in range(aliases)))
+                   for n in range(count))
 
 
 def unharmed(rc, before, why):
@@ -378,26 +380,26 @@ def test_killed_at_any_moment():
 def test_a_first_answer_goes_ahead():
     """A first list is written while it is read. Catches addresses or users of half an answer, an entry that is known by
     another's user, and a first list that is not compared although somebody is on the roll."""
-    people = 3000  # more than one piece
+    people, all_of_them = 3000, 9000  # more than one piece
     traces = """select (select count(*) from recipient), (select count(*) from users), (select count(*) from ldap_user),
         (select count(*) from changeset where mode = 'follow')"""
     known = """select count(*) from ldap_user l join recipient r on r.user_id = l.user_id and r.kind = 'primary'
         join users u on u.id = r.user_id where l.dn like 'uid=' || r.local_part || ',%'"""
-    with world(many(people)) as (rc, ldap), Proxy(ldap.tls_port) as proxy:
+    with world(many(people, aliases=2)) as (rc, ldap), Proxy(ldap.tls_port) as proxy:
         rc.cli("ldap", "set", "example.com", "--server", f"ldaps://127.0.0.1:{proxy.port}", "--page-size", "500")
-        proxy.cut_after = 250000
+        proxy.cut_after = 700000
         assert "lost" in fails(rc)
         assert rc.psql(traces) == "0|0|0|0", "of half an answer nothing is left"
         proxy.cut_after = None
         done = sync(rc)
-        assert (done["outcome"], done["added"]) == ("applied", str(people)), done
+        assert (done["outcome"], done["added"]) == ("applied", str(all_of_them)), done
         assert rc.psql("select last_value % 4096 from users_id_seq") == "0", "it went ahead"
-        assert rc.psql(traces) == f"{people}|{people}|{people}|1" and rc.psql(known) == str(people)
+        assert rc.psql(traces) == f"{all_of_them}|{people}|{people}|1" and rc.psql(known) == str(people)
         rules_hold(rc)
         assert sync(rc)["outcome"] == "unchanged"
         # undone: the tombstones are somebody, so that the list is compared; who is who stays
         rc.cli("change", "undo", done["changeset"])
-        assert sync(rc)["added"] == str(people) and rc.psql(known) == str(people)
+        assert sync(rc)["added"] == str(all_of_them) and rc.psql(known) == str(people)
         rules_hold(rc)
     with world(many(20)) as (rc, ldap):
         rc.cli("user", "add", "u5@example.com", "--name", "By hand")
