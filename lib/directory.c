@@ -236,6 +236,21 @@ static bool connect_to(struct directory *d, struct span server, struct err *err)
     return fine;
 }
 
+/*
+ * Without TLS, whose records come whole, libldap waits for each entry, reads its length, and reads
+ * the rest: three system calls, where many entries are there already. Security layers of SASL stay
+ * above.
+ */
+static void read_ahead(struct directory *d)
+{
+    int bytes = DIRECTORY_READ_AHEAD;
+    Sockbuf *socket = NULL;
+
+    if (ldap_tls_inplace(d->ld) == 0 &&
+        ldap_get_option(d->ld, LDAP_OPT_SOCKBUF, &socket) == LDAP_OPT_SUCCESS)
+        ber_sockbuf_add_io(socket, &ber_sockbuf_io_readahead, LBER_SBIOD_LEVEL_TRANSPORT, &bytes);
+}
+
 static void disconnect(struct directory *d)
 {
     directory_watch_end(&d->watch);
@@ -267,8 +282,10 @@ static bool open_at(struct directory *d, struct span server, bool *over, struct 
         !bind_as(d, dn, mechanism, login->password, &code, diagnostic, sizeof diagnostic, err))
         return false;
     directory_watch_end(&d->watch);
-    if (code == LDAP_SUCCESS)
+    if (code == LDAP_SUCCESS) {
+        read_ahead(d);
         return true;
+    }
     *over = code != LDAP_BUSY && code != LDAP_UNAVAILABLE;
     STR_AUTO who = mem_printf("bind as %s", mechanism != NULL ? mechanism
                                             : dn[0] != '\0'   ? dn

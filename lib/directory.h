@@ -27,6 +27,7 @@ void directory_init(void);
 enum {
     DIRECTORY_CONNECT_S = 10,          /* for one server's connection, TLS and bind */
     DIRECTORY_MESSAGE_MOST = 32 << 20, /* bytes of one entry */
+    DIRECTORY_READ_AHEAD = 64 << 10,   /* bytes of a connection without TLS */
     DIRECTORY_ATTRIBUTES_MOST = 64,    /* of one entry */
     DIRECTORY_VALUES_MOST = 200000,    /* of one entry, all attributes together */
 };
