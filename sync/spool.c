@@ -13,6 +13,7 @@ enum {
     RECORD_DIGEST = 32,
     TELL_EVERY = 500, /* entries: then whoever follows is told */
     READ_AT_ONCE = 1 << 17,
+    WINDOW = 1 << 16,
 };
 
 struct spot {
@@ -30,6 +31,9 @@ struct spool {
     size_t count, room;
     uint32_t came;
     struct buf record; /* of the moment */
+    struct buf window; /* a piece of the file, from this offset on */
+    uint64_t window_at;
+    uint64_t next; /* where the record behind the one read last begins */
     struct addr addresses[ROLL_ADDRESSES_MAX];
 
     pthread_mutex_t lock; /* for what follows */
@@ -93,6 +97,7 @@ void spool_close(struct spool **spool)
     pthread_cond_destroy(&(*spool)->more);
     pthread_mutex_destroy(&(*spool)->lock);
     buf_free(&(*spool)->record);
+    buf_free(&(*spool)->window);
     free((*spool)->spots);
     free(*spool);
     *spool = NULL;
@@ -224,18 +229,39 @@ int64_t spool_count_of(const struct spool *spool, enum entry_kind kind)
     return count;
 }
 
-/* One record; entries are few kilobytes, so that mapping all of them would only fill memory. */
-static bool read_record(struct spool *spool, const struct spot *spot, struct err *err)
+static bool in_window(const struct spool *spool, const struct spot *spot)
 {
-    buf_clear(&spool->record);
-    if (spool->record.room < spot->len) {
-        spool->record.room = spot->len;
-        spool->record.at = mem_grow(spool->record.at, spot->len);
+    return spot->offset >= spool->window_at &&
+           spot->offset + spot->len <= spool->window_at + spool->window.len;
+}
+
+/*
+ * One record; entries are few kilobytes, so that mapping all of them would only fill memory. Where
+ * identities stand in the order in which entries came (a server that counts them up), the records
+ * behind it are read with it.
+ */
+static const char *read_record(struct spool *spool, const struct spot *spot, struct err *err)
+{
+    struct buf *window = &spool->window;
+    size_t wanted = spot->offset == spool->next && spot->len < WINDOW ? WINDOW : spot->len;
+
+    spool->next = spot->offset + spot->len + sizeof(record_len);
+    if (!in_window(spool, spot)) {
+        if (window->room < wanted) {
+            window->room = wanted;
+            window->at = mem_grow(window->at, wanted);
+        }
+        ssize_t got = pread(fileno(spool->file), window->at, wanted, (off_t)spot->offset);
+        window->len = got > 0 ? (size_t)got : 0;
+        spool->window_at = spot->offset;
+        if (window->len < spot->len) {
+            errno = got >= 0 ? EIO : errno;
+            window->len = 0;
+            (void)fail(err);
+            return NULL;
+        }
     }
-    ssize_t got = pread(fileno(spool->file), spool->record.at, spot->len, (off_t)spot->offset);
-    if (got >= 0 && (size_t)got < spot->len)
-        errno = EIO;
-    return got == (ssize_t)spot->len || fail(err);
+    return window->at + (spot->offset - spool->window_at);
 }
 
 static void parse_record(const char *from, struct addr *addresses, struct spool_entry *entry)
@@ -258,9 +284,11 @@ static void parse_record(const char *from, struct addr *addresses, struct spool_
 
 bool spool_get(struct spool *spool, size_t at, struct spool_entry *entry, struct err *err)
 {
-    if (!read_record(spool, &spool->spots[at], err))
+    const char *record = read_record(spool, &spool->spots[at], err);
+
+    if (record == NULL)
         return false;
-    parse_record(spool->record.at, spool->addresses, entry);
+    parse_record(record, spool->addresses, entry);
     return true;
 }
 

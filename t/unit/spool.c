@@ -114,6 +114,22 @@ static void check_following(void)
     spool_close(&f.spool);
 }
 
+/* Whether entries stand there as they were made, whatever order they came in. */
+static size_t right_in(struct spool *spool)
+{
+    struct spool_entry got, want;
+    struct addr addresses[5];
+    char dn[1000];
+    struct err err;
+    size_t right = 0;
+
+    for (size_t i = 0; i < ENTRIES; i++) {
+        make(&want, addresses, dn, ENTRIES - 1 - i);
+        right += spool_get(spool, i, &got, &err) && same(&got, &want);
+    }
+    return right;
+}
+
 static void check_order(void)
 {
     struct spool *one = NULL, *other = NULL;
@@ -135,6 +151,8 @@ static void check_order(void)
     make(&want, addresses, dn, 5);
     ok(spool_get(one, ENTRIES - 1 - 5, &got, &err) && same(&got, &want), "the first that came");
     is_int((int64_t)spool_came(one, ENTRIES - 1 - 5), 5, "as the sixth");
+    is_int((int64_t)right_in(one), ENTRIES, "all are read against the order of the file");
+    is_int((int64_t)right_in(other), ENTRIES, "and along it");
     is_int((int64_t)spool_came(other, 0), 0, "the last identity came first there");
     spool_close(&one);
     spool_close(&other);
