@@ -187,6 +187,24 @@ static void summarise_parts(struct span message, struct mime_summary *summary)
     g_object_unref(stream);
 }
 
+/* A message that does not speak of MIME and is UTF-8 (most are ASCII): the body is its text, and
+ * gmime, which makes a hundred objects of it, has nothing to decode. */
+static bool take_bare(struct span message, struct span header, struct mime_summary *summary)
+{
+    struct span field, body = span_of(message.at + header.len, message.len - header.len);
+
+    if (header_find(header, "Content-Type", &field) ||
+        header_find(header, "Content-Transfer-Encoding", &field) ||
+        (body.len > 0 && memchr(body.at, '\0', body.len) != NULL) || !str_utf8_valid(body))
+        return false;
+    if (body.len > 0 && body.at[0] == '\r')
+        body = span_of(body.at + 1, body.len - 1);
+    if (body.len > 0 && body.at[0] == '\n') /* the empty line */
+        body = span_of(body.at + 1, body.len - 1);
+    display_text(&summary->text, body, MIME_TEXT_MOST);
+    return true;
+}
+
 static void text_from_html(struct mime_summary *summary)
 {
     BUF_AUTO text = {0};
@@ -212,7 +230,7 @@ void mime_summarise(struct span message, struct mime_summary *summary)
     display_text(&summary->headers, header, MIME_HEADERS_MOST);
     buf_text(&summary->text, "");
     buf_text(&summary->html, "");
-    if (!is_too_deep(message))
+    if (!take_bare(message, header, summary) && !is_too_deep(message))
         summarise_parts(message, summary);
     text_from_html(summary);
 }
