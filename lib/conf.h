@@ -113,6 +113,7 @@ struct conf {
     char *link_key_file;
     int64_t link_life;
     int64_t token_life;
+    int64_t release_virus; /* enum conf_release_virus */
     int64_t password_mail; /* enum conf_password_mail */
     int64_t password_requests_address;
     int64_t password_requests_client;
@@ -144,6 +145,7 @@ struct conf {
 
 enum conf_log_answers { LOG_ANSWERS_NONE, LOG_ANSWERS_REFUSED, LOG_ANSWERS_ALL };
 enum conf_log_to { LOG_TO_STDERR, LOG_TO_SYSLOG };
+enum conf_release_virus { RELEASE_VIRUS_OPERATORS, RELEASE_VIRUS_ADMINS, RELEASE_VIRUS_USERS };
 enum conf_password_mail { PASSWORD_MAIL_LINK, PASSWORD_MAIL_PASSWORD };
 /* In the order of text_languages (text.h). */
 enum conf_language { LANGUAGE_EN, LANGUAGE_DE, LANGUAGE_FR, LANGUAGE_ES };

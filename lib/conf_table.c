@@ -18,6 +18,7 @@ static const char *const log_to[] = {"stderr", "syslog", NULL};
 static const char *const log_format[] = {"text", "json", NULL};
 static const char *const log_level[] = {"debug", "info", "warning", "error", NULL};
 
+static const char *const release_virus[] = {"operators", "admins", "users", NULL};
 static const char *const password_mail[] = {"link", "password", NULL};
 static const char *const languages[] = {"en", "de", "fr", "es", NULL};
 
@@ -323,6 +324,10 @@ const struct conf_row conf_rows[] = {
         "master.cf.example."),
     ROW(CONF_TIME, release_for, "2d", MINUTE, 30 * DAY, NULL, NULL, false,
         "How long a release is tried again when that listener does not take it now."),
+    ROW(CONF_CHOICE, release_virus, "admins", 0, 0, release_virus, NULL, false,
+        "Who may release a message with a virus in the panel: operators, admins (of the customer, "
+        "and operators) or users (everybody, also by a report's link). "
+        "'rollcall quarantine release' may."),
     ROW(CONF_TIME, keep_spam, "30d", DAY, 3650 * DAY, NULL, NULL, false,
         "How long spam stays in quarantine, in whole days. A customer may have its own, see "
         "'rollcall quarantine keep'."),

@@ -149,7 +149,7 @@ bool model_message_raw(struct db *db, const char *id, struct data *raw, struct e
 /* `messages` are arrays of PostgreSQL ("{1,2}"); those that may not be seen are left out. *done:
  * for how many it was done or is waiting; may be NULL. */
 bool model_quarantine_ask(struct db *db, const char *messages, const char *what, const char *by,
-                          size_t *done, struct err *err) MUST_CHECK;
+                          bool viruses, size_t *done, struct err *err) MUST_CHECK;
 /* Allows or blocks their senders. */
 bool model_trust(struct db *db, const char *messages, const char *action, const char *by,
                  struct err *err) MUST_CHECK;

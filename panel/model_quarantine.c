@@ -166,14 +166,16 @@ bool model_message_raw(struct db *db, const char *id, struct data *raw, struct e
 }
 
 bool model_quarantine_ask(struct db *db, const char *messages, const char *what, const char *by,
-                          size_t *done, struct err *err)
+                          bool viruses, size_t *done, struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
 
     if (!db_query(db, &rows,
-                  "select from quarantine_ask($1::bigint[], $2, $3)"
+                  "select from quarantine_ask(array(select r.id from quarantine_recipient r"
+                  "   where r.id = any ($1::bigint[])"
+                  "     and ($2 <> 'release' or $4::boolean or r.category <> 'virus')), $2, $3)"
                   " where outcome in ('asked', 'deleted')",
-                  DB_VALUES(messages, what, by), err))
+                  DB_VALUES(messages, what, by, viruses ? "true" : "false"), err))
         return false;
     if (done != NULL)
         *done = db_rows(rows);

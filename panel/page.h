@@ -6,6 +6,9 @@
 
 #define PAGE(name) bool name(struct visit *visit, struct err *err)
 
+/* page_message.c: of the `message` in data */
+bool page_is_virus(const struct data *data);
+
 /* page_sign.c */
 PAGE(page_static);
 PAGE(page_sign_in);

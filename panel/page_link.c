@@ -18,11 +18,11 @@
 static const struct act {
     enum link_action action;
     const char *name; /* for link_act and the template */
-    bool of_sender;
+    bool of_sender, releases;
 } acts[] = {
-    {LINK_RELEASE, "release", false},
-    {LINK_ALLOW, "allow", true},
-    {LINK_BLOCK, "block", true},
+    {LINK_RELEASE, "release", false, true},
+    {LINK_ALLOW, "allow", true, true},
+    {LINK_BLOCK, "block", true, false},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 
@@ -68,16 +68,24 @@ static bool is_true(const struct visit *visit, const char *key)
     return data_true(data_get(message, span_text(key)));
 }
 
+/* By a link one is nobody's administrator. */
+static bool is_barred(const struct visit *visit)
+{
+    return page_is_virus(visit->data) && visit->panel->conf->release_virus != RELEASE_VIRUS_USERS;
+}
+
 /* The buttons of the page; the one that the link is about comes first. */
 static void offer_acts(struct visit *visit, const struct link *link)
 {
     struct data *list = data_list(visit->data, "acts");
+    bool barred = is_barred(visit);
     char token[LINK_TEXT + 1];
 
+    data_flag(visit->data, "is_barred", barred);
     for (int turn = 0; turn < 2; turn++)
         for (size_t i = 0; i < ACTS; i++) {
             bool first = link->action == acts[i].action;
-            if (first == (turn == 1) ||
+            if (first == (turn == 1) || (barred && acts[i].releases) ||
                 !is_true(visit, acts[i].of_sender ? "is_trusting" : "is_held"))
                 continue;
             sign_like(visit, link, acts[i].action, link->recipient, token);
@@ -150,6 +158,10 @@ static const char *note_for(const char *act, const char *outcome)
         {"lost", NULL,
          N_("The file of this message is not there any more: it cannot be released.")},
         {"gone", NULL, N_("This message was deleted before.")},
+        {"virus", NULL,
+         N_("A virus was found in this message, so you cannot release it. If you need it, ask "
+            "whoever "
+            "looks after your mail.")},
     };
 
     for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++)
@@ -172,7 +184,11 @@ bool do_link(struct visit *visit, struct err *err)
             act = &acts[i];
     if (act == NULL)
         return show_bad(visit, err); /* a link to look with does nothing */
-    if (!model_link_act(visit->db, &link, act->name, outcome, err))
+    if (!model_link_message(visit->db, &link, visit->panel->conf->report_zone, visit->data, err))
+        return show_unless_gone(visit, false, "link", err);
+    if (act->releases && is_barred(visit))
+        snprintf(outcome, sizeof outcome, "virus");
+    else if (!model_link_act(visit->db, &link, act->name, outcome, err))
         return false;
     const char *note = note_for(act->name, outcome);
     if (note == NULL)

@@ -13,10 +13,25 @@
 
 enum { HTML_MOST = 256 * 1024 };
 
+static const char *text_of(const struct data *map, const char *key)
+{
+    const struct data *data = data_get(map, span_text(key));
+
+    return data != NULL ? data->text.at : "";
+}
+
+bool page_is_virus(const struct data *data)
+{
+    return strcmp(text_of(data_get(data, span_text("message")), "category"), "virus") == 0;
+}
+
 bool page_message(struct visit *visit, struct err *err)
 {
-    return model_message(visit->db, visit_number(visit, visit_id(visit)), visit->data, err) &&
-           visit_show(visit, "message", err);
+    if (!model_message(visit->db, visit_number(visit, visit_id(visit)), visit->data, err))
+        return false;
+    data_flag(visit->data, "is_barred",
+              page_is_virus(visit->data) && !visit_may_release_virus(visit));
+    return visit_show(visit, "message", err);
 }
 
 /* What is shown in the frame: text and its arrangement alone, and the browser is told to let
@@ -54,13 +69,6 @@ static bool send_file(struct visit *visit, const char *request, struct err *err)
     return true;
 }
 
-static const char *text_of(const struct data *map, const char *key)
-{
-    const struct data *data = data_get(map, span_text(key));
-
-    return data != NULL ? data->text.at : "";
-}
-
 /* The gateway that holds the file answers within a moment; until then the page says so. */
 bool page_message_raw(struct visit *visit, struct err *err)
 {
@@ -85,7 +93,7 @@ bool do_message_raw(struct visit *visit, struct err *err)
     size_t asked;
 
     if (!model_message_raw(visit->db, id, data_child(visit->data, "raw"), err) ||
-        !model_quarantine_ask(visit->db, array, "raw", visit->session.login, &asked, err))
+        !model_quarantine_ask(visit->db, array, "raw", visit->session.login, true, &asked, err))
         return false;
     if (asked == 0)
         return visit_go(visit,

@@ -116,10 +116,14 @@ static bool tell(struct visit *visit, const struct act *act, size_t chosen, size
         return go_back(visit, visit_words(visit, act->note));
     data_int(values, "done", (int64_t)done);
     data_int(values, "chosen", (int64_t)chosen);
-    template_fill(&text,
-                  visit_words(visit, "Done for {done} of {chosen}: the others were released "
-                                     "before, or are not there any more."),
-                  values);
+    template_fill(
+        &text,
+        strcmp(act->what, "release") == 0 && !visit_may_release_virus(visit)
+            ? visit_words(visit, "Done for {done} of {chosen}: the others carry a virus, were "
+                                 "released before, or are not there any more.")
+            : visit_words(visit, "Done for {done} of {chosen}: the others were released before, "
+                                 "or are not there any more."),
+        values);
     return go_back(visit, text.at);
 }
 
@@ -133,7 +137,8 @@ static bool do_act(struct visit *visit, const struct act *act, struct err *err)
     return visit_transaction(visit, err) &&
            (act->rule == NULL ||
             model_trust(visit->db, array.at, act->rule, visit->session.login, err)) &&
-           model_quarantine_ask(visit->db, array.at, act->what, visit->session.login, &done, err) &&
+           model_quarantine_ask(visit->db, array.at, act->what, visit->session.login,
+                                visit_may_release_virus(visit), &done, err) &&
            visit_commit(visit, err) && tell(visit, act, chosen, done);
 }
 

@@ -511,6 +511,15 @@ bool visit_is(const struct visit *visit, enum role role)
     return visit->session.role == role;
 }
 
+bool visit_may_release_virus(const struct visit *visit)
+{
+    static const enum role least[] = {[RELEASE_VIRUS_OPERATORS] = ROLE_OPERATOR,
+                                      [RELEASE_VIRUS_ADMINS] = ROLE_ADMIN,
+                                      [RELEASE_VIRUS_USERS] = ROLE_NOBODY};
+
+    return visit->session.role >= least[visit->panel->conf->release_virus];
+}
+
 const char *visit_number(struct visit *visit, const char *text)
 {
     int64_t number;

@@ -232,6 +232,27 @@ def test_all_that_is_held():
         assert " UTC" in c.get(seen[0]).text
 
 
+def test_viruses():
+    """By a link nobody releases a virus, unless the settings say so; blocking its sender is fine."""
+    with Reported(["ann@customer.test"]) as m:
+        m.quarantine("ann@customer.test", category="virus", count=2)
+        ann, (number, other) = m.mine["ann@customer.test"], m.ids()
+        with m.panel() as panel:
+            before = whole(m.rc)
+            c = panel.client()
+            page = c.get(f"/message?t={sign(panel, RELEASE, number, ann)}")
+            assert "you cannot release it" in page.text and ">Release<" not in page.text
+            assert ">Allow sender<" not in page.text and ">Block sender<" in page.text
+            for action in (RELEASE, ALLOW):
+                assert "you cannot release it" in c.post("/message", t=sign(panel, action, number, ann)).text
+            assert whole(m.rc) == before
+            assert "deleted" in c.post("/message", t=sign(panel, BLOCK, other, ann)).text
+        with Panel(m.rc, panel_url=PANEL, link_key_file=panel.link_key, release_virus="users") as panel:
+            token = sign(panel, RELEASE, number, ann)
+            assert "only if you know" in panel.client().get(f"/message?t={token}").text
+            assert "Being released" in press(panel, token, "Release").text
+
+
 def test_one_click_unsubscribe():
     with Reported(["ann@customer.test", "bob@customer.test"]) as m, m.panel() as panel:
         path = "/unsubscribe?t=" + sign(panel, UNSUBSCRIBE, 0, m.mine["ann@customer.test"])

@@ -160,6 +160,39 @@ def test_finding():
         assert len(walk(c, "state=deleted")) == 3
 
 
+def test_viruses():
+    """Who may release a virus is a setting; by default administrators, and no user."""
+    with Rollcall() as rc:
+        fill(rc)
+        rc.psql(MANY)
+        virus, spam = (rc.psql(f"select min(id) from quarantine_recipient where category = '{c}'") for c in ("virus", "spam"))
+        asked = lambda: rc.psql("select string_agg(recipient_id::text, ' ' order by id) from quarantine_request")
+        with Panel(rc) as panel:
+            panel.account("anna", "Clinic")
+            c = user(rc, panel)
+            page = c.get(f"/quarantine/{virus}")
+            assert "you cannot release it" in page.text and 'value="release"' not in page.text
+            assert 'value="allow"' not in page.text and 'value="delete"' in page.text
+            page = c.post("/quarantine", do="release", message=[virus, spam])
+            assert "Done for 1 of 2: the others carry a virus" in page.text, page.text
+            assert asked() == spam
+            assert "Done for 0 of 1" in c.post("/quarantine", do="allow", message=virus).text and asked() == spam
+            anna = panel.client()
+            anna.sign_in("anna")
+            assert "only if you know" in anna.get(f"/quarantine/{virus}").text
+            assert "Being released" in anna.post("/quarantine", do="release", message=virus).text
+            assert asked() == f"{spam} {virus}"
+        rc.psql("delete from quarantine_request")
+        with Panel(rc, release_virus="operators") as panel:
+            anna = panel.client()
+            anna.sign_in("anna")
+            assert "Done for 0 of 1" in anna.post("/quarantine", do="release", message=virus).text and asked() == ""
+        with Panel(rc, release_virus="users") as panel:
+            c = user(rc, panel)
+            assert 'value="release"' in c.get(f"/quarantine/{virus}").text
+            assert "Being released" in c.post("/quarantine", do="release", message=virus).text and asked() == virus
+
+
 def test_first_password():
     """A password that came by mail opens nothing but the page on which it is changed."""
     with Rollcall() as rc, Panel(rc) as panel:
