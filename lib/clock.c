@@ -22,6 +22,14 @@ int64_t clock_elapsed_us(void)
     return read_clock(CLOCK_BOOTTIME);
 }
 
+struct timespec clock_until(int64_t wait_us)
+{
+    int64_t until = read_clock(CLOCK_MONOTONIC) + wait_us;
+
+    return (struct timespec){.tv_sec = until / CLOCK_SECOND,
+                             .tv_nsec = until % CLOCK_SECOND * 1000};
+}
+
 void clock_rfc3339(char *out, size_t room, int64_t wall_us)
 {
     time_t seconds = (time_t)(wall_us / CLOCK_SECOND);

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define CLOCK_SECOND INT64_C(1000000) /* microseconds */
 
@@ -17,6 +18,8 @@
 int64_t clock_wall_us(void);
 /* Microseconds since boot (CLOCK_BOOTTIME). */
 int64_t clock_elapsed_us(void);
+/* That time from now, for pthread_cond_timedwait of a condition made with CLOCK_MONOTONIC. */
+struct timespec clock_until(int64_t wait_us);
 
 /* "2026-11-23T18:38:57.705Z" (RFC 3339); at least 32 bytes of room. */
 void clock_rfc3339(char *out, size_t room, int64_t wall_us);

@@ -113,6 +113,12 @@ void db_copy_escape(struct buf *out, struct span value);
 void db_array_add(struct buf *array, const char *element);
 void db_array_end(struct buf *array);
 
+/* An array of texts in PostgreSQL's binary format, for long ones: nothing is escaped or searched.
+ * db_texts_begin, then as many db_texts_add (NULL: the SQL NULL); for db_run_texts. */
+enum { DB_TEXTS_MOST = 64 /* parameters */ };
+void db_texts_begin(struct buf *array, size_t count);
+void db_texts_add(struct buf *array, const char *element);
+
 /*
  * COPY … TO STDOUT: `row` is called with each line's bytes (no newline), without copying; it
  * returns false (with err filled) to stop, which closes the connection.
@@ -145,6 +151,15 @@ bool db_pipeline(struct db *db, const struct db_statement *statements, size_t co
  * bytea. */
 bool db_pipeline_raw(struct db *db, const struct db_statement *statements, size_t count,
                      db_row_fn *row, void *context, struct err *err) MUST_CHECK;
+/* Runs a statement whose parameters are all arrays of texts, in a transaction of its own and one
+ * round trip; `row` hears of it as statement 1. Else as db_pipeline. */
+struct db_texts {
+    const char *sql, *prepared; /* as in db_statement */
+    const struct buf *arrays;
+    size_t count;
+};
+bool db_run_texts(struct db *db, const struct db_texts *texts, db_row_fn *row, void *context,
+                  struct err *err) MUST_CHECK;
 
 /*
  * Waits until a NOTIFY arrives on a channel that this connection LISTENs to, or the time has

@@ -1,4 +1,5 @@
 /* db_copy - see db.h; here: COPY in both directions */
+#include <arpa/inet.h>
 #include <poll.h>
 #include <string.h>
 
@@ -133,6 +134,36 @@ void db_array_add(struct buf *array, const char *element)
 void db_array_end(struct buf *array)
 {
     buf_text(array, array->len == 0 ? "{}" : "}");
+}
+
+/* ---- arrays in the binary format (array_recv of PostgreSQL) ---- */
+
+static void put_number(struct buf *out, uint32_t number)
+{
+    uint32_t bytes = htonl(number);
+
+    buf_append(out, &bytes, sizeof bytes);
+}
+
+void db_texts_begin(struct buf *array, size_t count)
+{
+    enum { TEXT = 25 /* its number in pg_type, for good */ };
+
+    put_number(array, count > 0); /* dimensions */
+    put_number(array, 1);         /* there may be NULLs */
+    put_number(array, TEXT);
+    if (count == 0)
+        return;
+    put_number(array, (uint32_t)count);
+    put_number(array, 1); /* of the first element */
+}
+
+void db_texts_add(struct buf *array, const char *element)
+{
+    size_t len = element != NULL ? strlen(element) : 0;
+
+    put_number(array, element != NULL ? (uint32_t)len : UINT32_MAX);
+    buf_append(array, element, len);
 }
 
 void db_copy_escape(struct buf *out, struct span value)

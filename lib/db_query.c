@@ -1,4 +1,5 @@
 /* db_query - see db.h; here: statements, their results, and the pipeline */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,17 +222,49 @@ static int statement_send(struct db *db, const struct db_statement *s, bool raw)
     return PQsendQueryParams(db->conn, s->sql, (int)s->count, NULL, s->values, NULL, NULL, raw);
 }
 
+static bool pipeline_sent(struct db *db, bool fine, struct err *err)
+{
+    if (!fine || !PQpipelineSync(db->conn))
+        return db_lost(db, err);
+    return db_flush(db, err);
+}
+
 static bool pipeline_send(struct db *db, const struct db_statement *statements, size_t count,
                           bool raw, struct err *err)
 {
-    if (!PQenterPipelineMode(db->conn))
-        return db_lost(db, err);
-    for (size_t i = 0; i < count; i++)
-        if (!statement_send(db, &statements[i], raw))
-            return db_lost(db, err);
-    if (!PQpipelineSync(db->conn))
-        return db_lost(db, err);
-    return db_flush(db, err);
+    bool fine = PQenterPipelineMode(db->conn);
+
+    for (size_t i = 0; fine && i < count; i++)
+        fine = statement_send(db, &statements[i], raw);
+    return pipeline_sent(db, fine, err);
+}
+
+static bool send_text(struct db *db, const char *sql)
+{
+    return PQsendQueryParams(db->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
+}
+
+static bool texts_send(struct db *db, const struct db_texts *t, struct err *err)
+{
+    const char *values[DB_TEXTS_MOST];
+    int lengths[DB_TEXTS_MOST], binary[DB_TEXTS_MOST], count = (int)t->count;
+
+    if (t->count > DB_TEXTS_MOST)
+        return db_misused(db, "too many arrays", err);
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->arrays[i].len > INT_MAX)
+            return db_misused(db, "an array is too long", err);
+        values[i] = t->arrays[i].at;
+        lengths[i] = (int)t->arrays[i].len;
+        binary[i] = 1;
+    }
+    bool fine =
+        PQenterPipelineMode(db->conn) && send_text(db, "begin") &&
+        (t->prepared != NULL
+             ? PQsendQueryPrepared(db->conn, t->prepared, count, values, lengths, binary, 0)
+             : PQsendQueryParams(db->conn, t->sql, count, NULL, values, lengths, binary, 0)) &&
+        send_text(db, "commit");
+    return pipeline_sent(db, fine, err);
 }
 
 enum step { STEP_ON, STEP_REFUSED, STEP_BROKEN };
@@ -287,14 +320,13 @@ static bool pipeline_end(struct db *db, struct err *err)
     return PQexitPipelineMode(db->conn) || db_lost(db, err);
 }
 
-static bool pipeline(struct db *db, const struct db_statement *statements, size_t count, bool raw,
-                     db_row_fn *row, void *context, struct err *err)
+/* Takes what comes of `count` statements that were sent. */
+static bool pipeline_take(struct db *db, size_t count, db_row_fn *row, void *context,
+                          struct err *err)
 {
     enum step step = STEP_ON;
     struct err ignored;
 
-    if (!db_start(db, true, err) || !pipeline_send(db, statements, count, raw, err))
-        return false;
     for (size_t i = 0; i < count && step == STEP_ON; i++)
         step = pipeline_step(db, i, row, context, err);
     if (step == STEP_BROKEN)
@@ -311,11 +343,20 @@ static bool pipeline(struct db *db, const struct db_statement *statements, size_
 bool db_pipeline(struct db *db, const struct db_statement *statements, size_t count, db_row_fn *row,
                  void *context, struct err *err)
 {
-    return pipeline(db, statements, count, false, row, context, err);
+    return db_start(db, true, err) && pipeline_send(db, statements, count, false, err) &&
+           pipeline_take(db, count, row, context, err);
 }
 
 bool db_pipeline_raw(struct db *db, const struct db_statement *statements, size_t count,
                      db_row_fn *row, void *context, struct err *err)
 {
-    return pipeline(db, statements, count, true, row, context, err);
+    return db_start(db, true, err) && pipeline_send(db, statements, count, true, err) &&
+           pipeline_take(db, count, row, context, err);
+}
+
+bool db_run_texts(struct db *db, const struct db_texts *texts, db_row_fn *row, void *context,
+                  struct err *err)
+{
+    return db_start(db, true, err) && texts_send(db, texts, err) &&
+           pipeline_take(db, 3, row, context, err);
 }

@@ -49,10 +49,7 @@ struct directory_watch *directory_watch_begin(int fd, int64_t wait_us)
     pthread_condattr_t attributes;
 
     w->fd = fd;
-    clock_gettime(CLOCK_MONOTONIC, &w->until);
-    int64_t ns = w->until.tv_nsec + wait_us % CLOCK_SECOND * 1000;
-    w->until.tv_sec += wait_us / CLOCK_SECOND + ns / 1000000000;
-    w->until.tv_nsec = ns % 1000000000;
+    w->until = clock_until(wait_us);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&w->lock, NULL);

@@ -56,14 +56,9 @@ const char *pool_prepared(const struct pool *pool)
 /* Waits for a place; true with *db set to an idle connection, or to NULL when one is to be made. */
 static bool take_place(struct pool *pool, struct db **db)
 {
-    struct timespec until;
+    const struct timespec until = clock_until(pool->options.timeout_us);
     int why = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(pool->options.timeout_us / CLOCK_SECOND);
-    until.tv_nsec += (long)(pool->options.timeout_us % CLOCK_SECOND) * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     *db = NULL;
     pthread_mutex_lock(&pool->lock);
     while (pool->taken == pool->options.most && why != ETIMEDOUT)

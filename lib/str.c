@@ -60,7 +60,7 @@ void buf_clear(struct buf *buf)
         buf->at[0] = '\0';
 }
 
-static void buf_reserve(struct buf *buf, size_t more)
+void buf_reserve(struct buf *buf, size_t more)
 {
     size_t need = buf->len + more + 1;
 

@@ -41,6 +41,7 @@ struct buf {
 
 void buf_free(struct buf *buf);
 void buf_clear(struct buf *buf);
+void buf_reserve(struct buf *buf, size_t more); /* what is appended next is not copied again */
 void buf_append(struct buf *buf, const void *bytes, size_t len);
 /* Room for that many bytes behind what is there; whoever writes there adds them to buf->len. */
 char *buf_room(struct buf *buf, size_t len);

@@ -1,8 +1,8 @@
 /*
- * batch - the rows of several messages in one transaction: who waits for a commit shares the next
+ * batch - the rows of several messages in one statement and one commit: who waits shares the next
  *
- * Whoever comes while nobody leads takes what has gathered, runs it and tells the others. When one
- * of them is refused, each is tried by itself, so that nobody fails for another.
+ * A writer takes what has gathered while it wrote the last ones, writes it and tells those who
+ * wait. When it is refused, each is tried by itself, so that nobody fails for another.
  */
 #ifndef ROLLCALL_BATCH_H
 #define ROLLCALL_BATCH_H
@@ -14,15 +14,28 @@
 #include "lib/pool.h"
 
 enum {
-    BATCH_WORD = 16, /* room for what the statement returns */
-    BATCH_MOST = 32, /* messages of a transaction */
+    BATCH_WORD = 16, /* room for what the statement returns for a message */
+    BATCH_MOST = 64, /* messages of a transaction */
+};
+
+struct batch_options {
+    /* What its connections have prepared has parameters that are arrays (text[]), `columns` of
+     * them, each with an element for each message; it returns a row with a short text for each
+     * message, in their order. */
+    struct pool *pool;
+    const char *sql; /* the same */
+    size_t columns;
+    /* Threads that write, each with a connection: a second one only while the first is held up, as
+     * few large groups cost less than many small ones. */
+    size_t writers;
+    /* Called by the writer before the statement, for each message. False (with err): it fails. */
+    bool (*ready)(void *context, const void *message, struct err *err);
+    void *context;
 };
 
 struct batch;
 
-/* `sql` is what the pool's connections have prepared; it returns one row with one short text.
- * `leaders`: transactions at the same time. */
-struct batch *batch_open(struct pool *pool, const char *sql, size_t leaders);
+struct batch *batch_open(const struct batch_options *options);
 void batch_close(struct batch **batch);
 
 enum batch_outcome {
@@ -30,7 +43,8 @@ enum batch_outcome {
     BATCH_FAILED, /* not committed (err) */
     BATCH_UNSURE, /* the connection broke (err) */
 };
-enum batch_outcome batch_run(struct batch *batch, const char *const *values, size_t count,
+/* `values`: one for each column, NULL for the SQL NULL. `message` is what `ready` is told. */
+enum batch_outcome batch_run(struct batch *batch, const char *const *values, const void *message,
                              char word[BATCH_WORD], struct err *err) MUST_CHECK;
 
 #endif

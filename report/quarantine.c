@@ -163,7 +163,7 @@ static bool start(struct program *p, struct err *err)
                                                .program = "rollcall-quarantine",
                                                .timeout_us = conf->database_timeout,
                                                .most = connections,
-                                               .prepared = "quarantine_add",
+                                               .prepared = "quarantine_add_all",
                                                .sql = record_sql});
     p->recorder = recorder_open(&(struct recorder_options){.pool = p->pool,
                                                            .writers = (connections + 1) / 2,

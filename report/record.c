@@ -16,7 +16,7 @@
 #include "report/batch.h"
 #include "report/category.h"
 
-enum { DOMAINS = 64 /* remembered */, QUEUE_ID_MOST = 100 };
+enum { DOMAINS = 64 /* remembered */, QUEUE_ID_MOST = 100, COLUMNS = 26 /* of record_sql */ };
 static const int64_t REMEMBERED = 5 * CLOCK_SECOND;
 
 struct domain {
@@ -35,12 +35,23 @@ struct recorder {
     struct domain domains[DOMAINS];
 };
 
+/* For the batch: a message's file has to be durable before its rows. */
+static bool is_settled(void *context, const void *message, struct err *err)
+{
+    (void)context;
+    return message == NULL || store_settle(message, err);
+}
+
 struct recorder *recorder_open(const struct recorder_options *options)
 {
     struct recorder *r = mem_zero(1, sizeof *r);
 
     r->options = *options;
-    r->batch = batch_open(options->pool, record_sql, options->writers);
+    r->batch = batch_open(&(struct batch_options){.pool = options->pool,
+                                                  .sql = record_sql,
+                                                  .columns = COLUMNS,
+                                                  .writers = options->writers,
+                                                  .ready = is_settled});
     secret_random(r->key, sizeof r->key);
     pthread_mutex_init(&r->lock, NULL);
     return r;
@@ -279,15 +290,21 @@ static bool put_recipients(struct recorder *r, const struct facts *f, struct col
 /* ---- recording ---- */
 
 const char record_sql[] =
-    "select quarantine_add($1, $2, $3::timestamptz, $4, $5, $6, $7, $8, $9::boolean, $10::bigint,"
-    " $11::bytea, $12::quarantine_category, $13, $14::real, $15, $16, $17, $18, $19, $20, $21,"
-    " $22::text[], $23::text[], $24::integer[], $25::text[], $26::text[])";
+    "select * from quarantine_add_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+    " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)";
 
-static enum record_outcome add_rows(struct recorder *r, const char *const *values, size_t count,
-                                    struct err *err)
+/* What stands in a file, and how it came to be there. */
+struct found {
+    const struct facts *facts;
+    const char *name;
+    const struct store_writing *writing; /* NULL: it is durable */
+};
+
+static enum record_outcome add_rows(struct recorder *r, const char *const values[COLUMNS],
+                                    const struct store_writing *writing, struct err *err)
 {
     char word[BATCH_WORD];
-    enum batch_outcome outcome = batch_run(r->batch, values, count, word, err);
+    enum batch_outcome outcome = batch_run(r->batch, values, writing, word, err);
 
     if (outcome != BATCH_DONE)
         return outcome == BATCH_FAILED ? RECORD_FAILED : RECORD_UNSURE;
@@ -311,10 +328,11 @@ static void write_texts(const struct facts *f, bool scored, double score, struct
     str_hex(t->digest + 2, f->digest, SECRET_DIGEST);
 }
 
-static enum record_outcome add_summary(struct recorder *r, const struct facts *f, const char *name,
+static enum record_outcome add_summary(struct recorder *r, const struct found *found,
                                        const struct mime_summary *m,
                                        const struct columns *recipients, struct err *err)
 {
+    const struct facts *f = found->facts;
     const struct lmtp_forward *forward = &f->envelope.forward;
     struct span header = header_of(f->message);
     BUF_AUTO reason = {0};
@@ -327,9 +345,9 @@ static enum record_outcome add_summary(struct recorder *r, const struct facts *f
     category_reason(r->options.reasons, header, &reason, &scored, &score);
     put_patterns(f, m, &patterns);
     write_texts(f, scored, score, &t);
-    const char *const values[] = {
+    const char *const values[COLUMNS] = {
         r->options.gateway,
-        name,
+        found->name,
         t.received,
         strlen(forward->ident) <= QUEUE_ID_MOST ? forward->ident : "",
         forward->address,
@@ -355,22 +373,21 @@ static enum record_outcome add_summary(struct recorder *r, const struct facts *f
         recipients->local.at,
         recipients->base.at,
     };
-    return add_rows(r, values, sizeof values / sizeof values[0], err);
+    return add_rows(r, values, found->writing, err);
 }
 
-static enum record_outcome add_facts(struct recorder *r, const struct facts *f, const char *name,
-                                     struct err *err)
+static enum record_outcome add_found(struct recorder *r, const struct found *found, struct err *err)
 {
     struct mime_summary summary;
     struct columns recipients = {0};
     size_t count;
     enum record_outcome outcome = RECORD_FAILED;
 
-    if (put_recipients(r, f, &recipients, &count, err)) {
+    if (put_recipients(r, found->facts, &recipients, &count, err)) {
         outcome = RECORD_NOBODY;
         if (count > 0) {
-            mime_summarise(f->message, &summary);
-            outcome = add_summary(r, f, name, &summary, &recipients, err);
+            mime_summarise(found->facts->message, &summary);
+            outcome = add_summary(r, found, &summary, &recipients, err);
             mime_summary_free(&summary);
         }
     }
@@ -378,20 +395,28 @@ static enum record_outcome add_facts(struct recorder *r, const struct facts *f, 
     return outcome;
 }
 
-enum record_outcome recorder_add(struct recorder *recorder, const char *name, bool check,
-                                 struct err *err)
+static enum record_outcome add_file(struct recorder *r, const char *name,
+                                    const struct store_writing *writing, struct err *err)
 {
     struct facts facts = {0};
-    int fd = store_read(recorder->options.store, name, err);
+    int fd = store_read(r->options.store, name, err);
 
     if (fd < 0)
         return RECORD_FAILED;
-    enum record_outcome outcome = read_facts(fd, check, name, &facts, err);
+    enum record_outcome outcome = read_facts(fd, writing == NULL, name, &facts, err);
+    if (outcome == RECORD_STORED && writing == NULL &&
+        !store_harden(r->options.store, fd, name, err))
+        outcome = RECORD_FAILED;
     if (outcome == RECORD_STORED)
-        outcome = add_facts(recorder, &facts, name, err);
+        outcome = add_found(r, &(struct found){&facts, name, writing}, err);
     facts_free(&facts);
     close(fd);
     return outcome;
+}
+
+enum record_outcome recorder_add(struct recorder *recorder, const char *name, struct err *err)
+{
+    return add_file(recorder, name, NULL, err);
 }
 
 enum record_outcome recorder_add_written(struct recorder *recorder, struct store_writing *writing,
@@ -401,13 +426,14 @@ enum record_outcome recorder_add_written(struct recorder *recorder, struct store
     size_t used;
 
     if (writing->held.len == 0)
-        return recorder_add(recorder, writing->name, false, err);
+        return add_file(recorder, writing->name, writing, err);
     memcpy(facts.digest, writing->digest, sizeof facts.digest);
     if (!take_facts(&facts, writing->held.at + STORE_SEAL, writing->held.len - STORE_SEAL, &used)) {
         err_set(err, ERR_DATA, "%s: is no whole message file of the quarantine", writing->name);
         return RECORD_HALF;
     }
-    enum record_outcome outcome = add_facts(recorder, &facts, writing->name, err);
+    enum record_outcome outcome =
+        add_found(recorder, &(struct found){&facts, writing->name, writing}, err);
     facts_free(&facts);
     return outcome;
 }

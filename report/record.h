@@ -44,11 +44,13 @@ enum record_outcome {
     RECORD_UNSURE, /* the connection broke: perhaps it was, perhaps not (err); the file must stay */
 };
 
-/* The message that was just committed: read from what is held of it, where that is all. */
+/* The message that was just committed: read from what is held of it, where that is all. Its name is
+ * made durable first. */
 enum record_outcome recorder_add_written(struct recorder *recorder, struct store_writing *writing,
                                          struct err *err) MUST_CHECK;
-/* The message in that file; with `check` its digest is made anew and compared with the seal. */
-enum record_outcome recorder_add(struct recorder *recorder, const char *name, bool check,
+/* The message in a file that was found: its digest is made anew and compared with the seal, and it
+ * is made durable first. */
+enum record_outcome recorder_add(struct recorder *recorder, const char *name,
                                  struct err *err) MUST_CHECK;
 
 #endif

@@ -22,8 +22,10 @@ enum { TOGETHER = 256 };
 
 struct shelf {
     int fd;
-    bool busy;                        /* somebody makes it durable */
-    uint64_t begun, finished, failed; /* numbers of the attempts to */
+    pthread_mutex_t lock;    /* who makes it durable */
+    _Atomic uint64_t placed; /* files put on it since the start */
+    uint64_t settled;        /* so many of them are durable */
+    _Atomic uint64_t failures;
 };
 
 struct store {
@@ -31,8 +33,6 @@ struct store {
     int fd, tmp_fd, lock_fd;
     struct shelf shelves[STORE_SHELVES];
     _Atomic uint64_t named; /* names given; begins anywhere */
-    pthread_mutex_t lock;   /* of what the shelves tell */
-    pthread_cond_t ended;   /* an attempt has */
 };
 
 static bool fail(struct err *err, const struct store *s, const char *what)
@@ -97,10 +97,10 @@ bool store_open(struct store **store, const char *directory, struct err *err)
     *store = s;
     s->path = mem_text(directory);
     s->tmp_fd = s->lock_fd = -1;
-    for (unsigned i = 0; i < STORE_SHELVES; i++)
+    for (unsigned i = 0; i < STORE_SHELVES; i++) {
         s->shelves[i].fd = -1;
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->ended, NULL);
+        pthread_mutex_init(&s->shelves[i].lock, NULL);
+    }
     uint64_t any;
     secret_random(&any, sizeof any);
     s->named = any;
@@ -120,17 +120,17 @@ void store_close(struct store **store)
 
     if (s == NULL)
         return;
-    for (unsigned i = 0; i < STORE_SHELVES; i++)
+    for (unsigned i = 0; i < STORE_SHELVES; i++) {
         if (s->shelves[i].fd >= 0)
             close(s->shelves[i].fd);
+        pthread_mutex_destroy(&s->shelves[i].lock);
+    }
     if (s->tmp_fd >= 0)
         close(s->tmp_fd);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     if (s->fd >= 0)
         close(s->fd);
-    pthread_cond_destroy(&s->ended);
-    pthread_mutex_destroy(&s->lock);
     free(s->path);
     free(s);
     *store = NULL;
@@ -199,6 +199,7 @@ bool store_begin(struct store *store, struct span front, struct store_writing *w
     *writing = (struct store_writing){.store = store, .fd = -1};
     choose_name(store, writing->name);
     writing->digesting = secret_digest_begin();
+    buf_reserve(&writing->held, STORE_HELD);
     buf_append(&writing->held, unsealed, sizeof unsealed);
     buf_append(&writing->held, front.at, front.len);
     return writing->held.len <= STORE_HELD || spill(writing) || give_up(writing, err);
@@ -231,42 +232,19 @@ static bool put_seal(struct store_writing *w)
     return create(w);
 }
 
-/* Everything that was put on the shelf before is durable. One attempt serves all who wait for its
- * beginning; who waited for one that failed must not believe the next, which may not know of it. */
-static bool settle(struct store *s, struct shelf *shelf)
-{
-    pthread_mutex_lock(&s->lock);
-    uint64_t mine = shelf->begun + 1;
-    while (shelf->finished < mine && shelf->failed < mine) {
-        if (shelf->busy) {
-            pthread_cond_wait(&s->ended, &s->lock);
-            continue;
-        }
-        shelf->busy = true;
-        uint64_t number = ++shelf->begun;
-        pthread_mutex_unlock(&s->lock);
-        bool fine = fsync(shelf->fd) == 0;
-        pthread_mutex_lock(&s->lock);
-        shelf->busy = false;
-        *(fine ? &shelf->finished : &shelf->failed) = number;
-        pthread_cond_broadcast(&s->ended);
-    }
-    bool fine = shelf->failed < mine;
-    pthread_mutex_unlock(&s->lock);
-    return fine;
-}
-
 bool store_commit(struct store_writing *writing, struct err *err)
 {
     struct store *s = writing->store;
     unsigned number = 0;
 
-    if (!put_seal(writing) || !shelf_of(writing->name, &number) ||
-        renameat(s->tmp_fd, writing->name + 3, s->shelves[number].fd, writing->name + 3) != 0)
+    if (!put_seal(writing) || !shelf_of(writing->name, &number))
         return give_up(writing, err);
     struct shelf *shelf = &s->shelves[number];
-    errno = EIO; /* what an attempt of somebody else failed with */
-    bool durable = fsync(writing->fd) == 0 && settle(s, shelf);
+    writing->failures = shelf->failures;
+    if (renameat(s->tmp_fd, writing->name + 3, shelf->fd, writing->name + 3) != 0)
+        return give_up(writing, err);
+    writing->place = ++shelf->placed;
+    bool durable = fsync(writing->fd) == 0;
     int code = errno;
     close(writing->fd);
     writing->fd = -1;
@@ -275,6 +253,37 @@ bool store_commit(struct store_writing *writing, struct err *err)
     unlinkat(shelf->fd, writing->name + 3, 0);
     errno = code;
     return fail(err, s, writing->name);
+}
+
+/* One fsync serves all that lie on the shelf. It tells of a failure once: whoever put something
+ * there before must hear of it, also when the next one succeeds. */
+bool store_settle(const struct store_writing *writing, struct err *err)
+{
+    unsigned number = 0;
+
+    if (!shelf_of(writing->name, &number))
+        return fail(err, writing->store, writing->name);
+    struct shelf *shelf = &writing->store->shelves[number];
+    pthread_mutex_lock(&shelf->lock);
+    uint64_t placed = shelf->placed;
+    errno = EIO; /* what somebody else's failed with */
+    if (shelf->failures == writing->failures && shelf->settled < writing->place) {
+        if (fsync(shelf->fd) == 0)
+            shelf->settled = placed;
+        else
+            shelf->failures++;
+    }
+    bool fine = shelf->failures == writing->failures || fail(err, writing->store, writing->name);
+    pthread_mutex_unlock(&shelf->lock);
+    return fine;
+}
+
+bool store_harden(struct store *store, int fd, const char *name, struct err *err)
+{
+    unsigned number = 0;
+
+    return (fsync(fd) == 0 && shelf_of(name, &number) && fsync(store->shelves[number].fd) == 0) ||
+           fail(err, store, name);
 }
 
 void store_abandon(struct store_writing *writing)

@@ -5,7 +5,8 @@
  * came. A file is written in tmp/ (at once, when it is whole; a long one as it comes), sealed with
  * the message's size and digest, renamed to its shelf, and then it and the shelf are made durable:
  * in that order file systems with a journal need to write it once. Files that come at about the
- * same time lie on the same shelf, so that it is made durable once for several. After a power cut a
+ * same time lie on the same shelf, so that it is made durable once for several (whoever records
+ * several messages does it). After a power cut a
  * file may be less than its seal says: then nobody was told that it is kept. One process owns the
  * directory (a lock); it may be used by many threads.
  */
@@ -42,6 +43,7 @@ struct store_writing {
     uint64_t size; /* of the message */
     uint8_t digest[SECRET_DIGEST];
     struct secret_digesting *digesting;
+    uint64_t place, failures; /* of its shelf: for store_settle */
 };
 
 /* Begins a file with what stands between the seal and the message. On any failure: ERR_TEMPORARY,
@@ -49,14 +51,18 @@ struct store_writing {
 bool store_begin(struct store *store, struct span front, struct store_writing *writing,
                  struct err *err) MUST_CHECK;
 bool store_write(struct store_writing *writing, struct span bytes, struct err *err) MUST_CHECK;
-/* Durable under its name, size and digest known. */
+/* Whole and durable, size and digest known; its name is, once store_settle says so. */
 bool store_commit(struct store_writing *writing, struct err *err) MUST_CHECK;
+/* The name of what is committed is durable. Cheap for all but the first of a shelf's. */
+bool store_settle(const struct store_writing *writing, struct err *err) MUST_CHECK;
 /* Takes back what was begun and not committed, and forgets what is held; nothing when there is
  * nothing. */
 void store_abandon(struct store_writing *writing);
 
 /* For reading; -1 and *err: ERR_DATA when it is not there. */
 int store_read(struct store *store, const char *name, struct err *err);
+/* What was found there, open as `fd`, is durable with its name. */
+bool store_harden(struct store *store, int fd, const char *name, struct err *err) MUST_CHECK;
 /* What the seal says. False: the file was never sealed, or is none of ours. */
 bool store_read_seal(int fd, uint64_t *size, uint8_t digest[SECRET_DIGEST]) MUST_CHECK;
 /* It being gone already is fine. */

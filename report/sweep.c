@@ -64,7 +64,7 @@ static void mend_file(struct errand *e, const char *name)
 {
     struct err err = {0};
 
-    switch (recorder_add(e->options.recorder, name, true, &err)) {
+    switch (recorder_add(e->options.recorder, name, &err)) {
     case RECORD_STORED:
         log_write(LOG_QUARANTINE_MENDED, "%s: had no row; recorded again", name);
         tally_add(TALLY_MENDED, 1);

@@ -91,7 +91,9 @@ grant update (attempts, due_at, answer), delete on quarantine_request to rollcal
 grant select, insert, delete on quarantine_raw to rollcall_quarantine;
 grant execute on function quarantine_domain(text), quarantine_answer(bigint, boolean, text),
   quarantine_add(text, text, timestamptz, text, text, text, text, text, boolean, bigint, bytea,
-  quarantine_category, text, real, text, text, text, text, text, text, text, text[], text[], integer[], text[], text[]) to rollcall_quarantine;
+  quarantine_category, text, real, text, text, text, text, text, text, text, text[], text[], integer[], text[], text[]),
+  quarantine_add_all(text[], text[], text[], text[], text[], text[], text[], text[], text[], text[], text[], text[], text[],
+  text[], text[], text[], text[], text[], text[], text[], text[], text[], text[], text[], text[], text[]) to rollcall_quarantine;
 grant select on quarantine_message, quarantine_recipient, quarantine_request, quarantine_raw, quarantine_retention,
   sender_rule to rollcall_admin;
 grant update (state, state_at, state_by) on quarantine_recipient to rollcall_admin;

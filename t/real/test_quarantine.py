@@ -285,6 +285,52 @@ def test_database_away():
         assert q.running
 
 
+def give_together(rc, q, given):
+    """The answers to messages that one writer finds waiting; given: number → (sender, recipient, ident)."""
+    answers = {}
+
+    def work(number):
+        sender, to, ident = given[number]
+        answers[number] = codes(q.give(f"Subject: {ident}\n\nx\n", to, sender=sender, ident=ident))
+
+    before = len(q.files())
+    threads = [threading.Thread(target=work, args=(number,)) for number in given]
+    with rc.pg.session(rc.dbname) as lock:
+        lock.do("begin; lock table quarantine_message in exclusive mode")
+        threads[0].start()
+        eventually(lambda: rc.psql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+                                   " and datname = current_database()") == "1", 10, "the writer to wait")
+        for thread in threads[1:]:
+            thread.start()
+        eventually(lambda: len(q.files()) == before + len(given), 10, "the files")
+        lock.do("commit")
+        for thread in threads:
+            thread.join()
+    return answers
+
+
+def test_recorded_together():
+    """Messages that wait for one writer become one statement: what comes twice in it is one message, and whom it refuses
+    fails alone."""
+    with make() as rc, Quarantine(rc, quarantine_database_connections="2") as q:
+        count = lambda what: int(rc.psql(f"select count(*) from {what}"))
+        given = {i: ("s@example.org", "bob@example.com", f"T{i}") for i in range(12)}
+        given[12] = ("s@example.org", "eve@example.com", "T3")  # what T3 is, for somebody else
+        assert give_together(rc, q, given) == {i: [250] for i in given}
+        assert count("quarantine_message") == len(q.files()) == 12
+        assert rc.psql("select string_agg(address, ' ' order by address) from quarantine_recipient r join"
+                       " quarantine_message m on m.id = r.message_id where m.queue_id = 'T3'"
+                       ) == "bob@example.com eve@example.com"
+        assert count("quarantine_recipient") == count("quarantine_uncounted") == count("quarantine_unreported") == 13
+        rc.psql("""create function poison() returns trigger language plpgsql as $$
+            begin if new.sender like 'poison@%' then raise exception 'poison'; end if; return new; end $$;
+            create trigger poison before insert on quarantine_message for each row execute function poison()""")
+        given = {i: (f"{'poison' if i == 5 else 's'}@example.org", "bob@example.com", f"U{i}") for i in range(12)}
+        assert give_together(rc, q, given) == {i: [451 if i == 5 else 250] for i in given}
+        assert count("quarantine_message") == len(q.files()) == 23
+        assert "poison" in q.log.read_text()
+
+
 def test_disk_full():
     """A small tmpfs: 452 at the beginning or 451 at the end, nothing half written, and well when there is room."""
     with make() as rc:

@@ -358,6 +358,40 @@ static void check_kept(void)
     db_close(&db);
 }
 
+/* Whatever stands in them. */
+static void check_texts(struct db *db)
+{
+    static const char *const texts[] = {"", NULL, "a,b\"c\\{}", "ü\n", "NULL"};
+    struct buf arrays[2] = {0};
+    const struct db_texts prepared = {.prepared = "texts", .arrays = arrays, .count = 2},
+                          unprepared = {.sql = "select cardinality($1::text[])",
+                                        .arrays = arrays,
+                                        .count = 1};
+    struct rows_seen seen = {0};
+    struct err err;
+
+    db_texts_begin(&arrays[0], 5);
+    for (size_t i = 0; i < 5; i++)
+        db_texts_add(&arrays[0], texts[i]);
+    db_texts_begin(&arrays[1], 0);
+    works(db_prepare(db, "texts",
+                     "select ($1::text[] = array['', null, e'a,b\"c\\\\{}', e'ü\\n', 'NULL']"
+                     " and $2::text[] = '{}')::int + 1/(5 - coalesce(array_length($2, 1), 0))",
+                     &err),
+          "prepare");
+    works(db_run_texts(db, &prepared, see_row, &seen, &err), "binary arrays");
+    ok(seen.count[1] == 1 && seen.sum == 1, "arrive as they were");
+    buf_clear(&arrays[1]);
+    db_texts_begin(&arrays[1], 5);
+    for (size_t i = 0; i < 5; i++)
+        db_texts_add(&arrays[1], "x");
+    ok(!db_run_texts(db, &prepared, see_row, &seen, &err), "one that fails");
+    works(db_run_texts(db, &unprepared, see_row, &seen, &err), "leaves no transaction open");
+    is_int(seen.sum, 6, "and one that is not prepared has them too");
+    buf_free(&arrays[0]);
+    buf_free(&arrays[1]);
+}
+
 static void check_notify(struct db *db)
 {
     struct db *other = private_pg_open(&pg);
@@ -575,6 +609,7 @@ int main(void)
     db = private_pg_open(&pg);
     check_prepared(db);
     check_kept();
+    check_texts(db);
     check_pipeline(db);
     db_close(&db);
     db = private_pg_open(&pg);
