@@ -7,6 +7,8 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
+/* Hosts whose clocks differ by more have no common time. */
+static const int64_t CLOCKS_DIFFER = 5 * 60 * CLOCK_SECOND;
 static const int64_t HOUR = 3600 * CLOCK_SECOND, DAY = 24 * 3600 * CLOCK_SECOND;
 
 /* The domain's row as the question needs it; an alias domain is its target in everything. */
@@ -57,6 +59,16 @@ static int64_t limit_us(int32_t own_seconds, int64_t setting_us)
     return own_seconds >= 0 ? own_seconds * CLOCK_SECOND : setting_us;
 }
 
+/* -1: not known; also when this host's clock, or the one that the time is from, is wrong. */
+static int64_t source_age_us(int64_t synced_at)
+{
+    int64_t age = clock_wall_us() - synced_at * CLOCK_SECOND;
+
+    if (synced_at == 0 || age < -CLOCKS_DIFFER)
+        return -1;
+    return age > 0 ? age : 0;
+}
+
 static void domain_facts(struct domain_facts *facts, const struct standing *s,
                          const struct settings *settings)
 {
@@ -72,10 +84,8 @@ static void domain_facts(struct domain_facts *facts, const struct standing *s,
     facts->stale_limit_us = limit_us(d->stale_limit, settings->stale_limit_us);
     facts->source_stale_limit_us = limit_us(d->source_stale_limit, settings->source_stale_limit_us);
     facts->follows_directory = d->follows_directory;
-    if (d->follows_directory) {
-        int64_t age = clock_wall_us() - d->synced_at * CLOCK_SECOND;
-        facts->source_age_us = d->synced_at == 0 ? -1 : age > 0 ? age : 0;
-    }
+    if (d->follows_directory)
+        facts->source_age_us = source_age_us(d->synced_at);
 }
 
 static int64_t stamp_age_us(uint32_t stamp, int64_t unit_us)

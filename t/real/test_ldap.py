@@ -631,6 +631,11 @@ def test_a_stale_directory_is_not_believed():
         sync(rc)
         rc.answers("u9@example.com", "DUNNO")
         rc.answers("u8@example.com", "550 5.1.1")
+        # read in a time that is still to come: one of the two clocks is wrong, and with it the directory's age
+        rc.psql("""begin; do $$ begin perform roll_begin('test'); end $$;
+                   update domain set synced_at = now() + interval '2 days', changed_by = roll_changeset(); commit""")
+        rc.answers("u8@example.com", "DEFER_IF_PERMIT")
+        rc.answers("u9@example.com", "DUNNO")
 
 
 if __name__ == "__main__":
