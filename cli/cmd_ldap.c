@@ -6,12 +6,15 @@
  */
 #include "cli/cmd.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/apply.h"
 #include "cli/terminal.h"
+#include "lib/directory.h"
 #include "lib/ldap_source.h"
 #include "lib/secret.h"
 
@@ -62,19 +65,48 @@ static void setting_free(struct setting *s)
     secret_forget(s->key, sizeof s->key);
 }
 
+static bool is_ca(const struct ldap_setting_row *row)
+{
+    return row->offset == offsetof(struct ldap_settings, ca);
+}
+
+/* What the file holds is kept, not its name. */
+static bool take_ca(const char *path, struct buf *out, struct err *err)
+{
+    char text[128 * 1024];
+
+    buf_text(out, out->len > 0 ? "\n" : "");
+    if (path[0] == '\0')
+        return true;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return err_set(err, ERR_DATA, "%s: %s", path, strerror(errno));
+    size_t len = fread(text, 1, sizeof text, file);
+    bool fine = !ferror(file) && len < sizeof text;
+    fclose(file);
+    if (!fine)
+        return err_set(err, ERR_DATA, "%s: cannot be read, or is no file of a few certificates",
+                       path);
+    return directory_ca_take(span_of(text, len), out, err) || err_prefix(err, "%s", path);
+}
+
 /* Values of a list stand a line each. */
-static void take_values(const struct cli *cli, struct setting *s)
+static bool take_values(const struct cli *cli, struct setting *s, struct err *err)
 {
     for (size_t i = 0; i < ldap_setting_count; i++) {
         const struct ldap_setting_row *row = &ldap_setting_rows[i];
         const char *value = cli_value(cli, row->name);
         if (value == NULL)
             continue;
-        buf_text(&s->values[i], value);
-        for (size_t n = 1; (value = cli_nth(cli, row->name, n)) != NULL; n++)
-            buf_printf(&s->values[i], "\n%s", value);
+        for (size_t n = 0; (value = cli_nth(cli, row->name, n)) != NULL; n++) {
+            if (!is_ca(row))
+                buf_printf(&s->values[i], "%s%s", n > 0 ? "\n" : "", value);
+            else if (!take_ca(value, &s->values[i], err))
+                return false;
+        }
         s->given[s->count++] = (struct ldap_given){row->name, s->values[i].at};
     }
+    return true;
 }
 
 static bool take_defaults(const struct cli *cli, struct setting *s, struct err *err)
@@ -132,9 +164,9 @@ bool cmd_ldap_set(struct cli *cli, struct err *err)
     bool made = false;
 
     secret_init();
-    take_values(cli, &s);
-    bool fine = take_defaults(cli, &s, err) && take_domains(cli, &s, &change, err) &&
-                take_password(cli, &s, &change, err) && cli_write(cli, err);
+    bool fine = take_values(cli, &s, err) && take_defaults(cli, &s, err) &&
+                take_domains(cli, &s, &change, err) && take_password(cli, &s, &change, err) &&
+                cli_write(cli, err);
     change.given_count = s.count;
     fine = fine && ldap_source_set(cli->db, &change, &made, err);
     setting_free(&s);
@@ -249,7 +281,9 @@ static void put_settings(struct cli *cli, struct ldap_source *source)
         for (size_t k = 0; k < source->given_count; k++)
             given = given || strcmp(source->given[k].name, row->name) == 0;
         out_text(cli->out, row->name);
-        if (row->list)
+        if (is_ca(row) && value[0] != '\0' && !cli->json)
+            out_text(cli->out, "kept; --json shows them");
+        else if (row->list)
             out_list(cli->out, value);
         else
             out_text(cli->out, value);

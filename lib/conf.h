@@ -138,6 +138,7 @@ struct conf {
     char *panel_spool_directory;
     int64_t panel_upload_most;
     int64_t panel_idle_limit;
+    int64_t panel_second_factor; /* enum conf_second_factor */
     int64_t panel_session_life;
     char *panel_proxies;
     char *panel_metrics_listen;
@@ -149,6 +150,7 @@ enum conf_release_virus { RELEASE_VIRUS_OPERATORS, RELEASE_VIRUS_ADMINS, RELEASE
 enum conf_password_mail { PASSWORD_MAIL_LINK, PASSWORD_MAIL_PASSWORD };
 /* In the order of text_languages (text.h). */
 enum conf_language { LANGUAGE_EN, LANGUAGE_DE, LANGUAGE_FR, LANGUAGE_ES };
+enum conf_second_factor { SECOND_FACTOR_OFFERED, SECOND_FACTOR_OPERATORS, SECOND_FACTOR_ACCOUNTS };
 enum conf_log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 enum conf_type { CONF_TEXT, CONF_NUMBER, CONF_MODE, CONF_BOOL, CONF_TIME, CONF_SIZE, CONF_CHOICE };

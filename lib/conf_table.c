@@ -20,6 +20,7 @@ static const char *const log_level[] = {"debug", "info", "warning", "error", NUL
 
 static const char *const release_virus[] = {"operators", "admins", "users", NULL};
 static const char *const password_mail[] = {"link", "password", NULL};
+static const char *const second_factor[] = {"offered", "operators", "accounts", NULL};
 static const char *const languages[] = {"en", "de", "fr", "es", NULL};
 
 static bool check_listen(const char *value, struct err *err)
@@ -416,6 +417,9 @@ const struct conf_row conf_rows[] = {
         "Where uploaded lists wait between preview and import; not needed after a restart."),
     ROW(CONF_SIZE, panel_upload_most, "256M", MIB, 64 * 1024 * MIB, NULL, NULL, false,
         "The longest list that may be uploaded."),
+    ROW(CONF_CHOICE, panel_second_factor, "offered", 0, 0, second_factor, NULL, false,
+        "Who has to turn a second factor on before anything else: offered (nobody), operators, or "
+        "accounts (operators and customers' administrators)."),
     ROW(CONF_TIME, panel_idle_limit, "30m", MINUTE, 30 * DAY, NULL, NULL, false,
         "How long a session may rest before signing in is asked for again."),
     ROW(CONF_TIME, panel_session_life, "12h", MINUTE, 30 * DAY, NULL, NULL, false,

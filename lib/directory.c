@@ -1,10 +1,13 @@
 /* directory - see directory.h; here: the connection, the bind, signing in, names */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "directory_private.h"
@@ -82,15 +85,27 @@ static void make_uri(struct directory *d, struct span server)
     d->host[strcspn(d->host, d->host[0] == '[' ? "]/" : ":/")] = '\0';
 }
 
-static bool set_tls(struct directory *d, struct err *err)
+/* libldap takes certificates from a file alone: those of the settings come in one without a name.
+ */
+static int open_ca(const struct ldap_settings *s, char path[32])
+{
+    size_t len = strlen(s->ca);
+    int fd = memfd_create("ca", MFD_CLOEXEC);
+
+    if (fd >= 0 && (write(fd, s->ca, len) != (ssize_t)len || write(fd, "\n", 1) != 1)) {
+        close(fd);
+        return -1;
+    }
+    snprintf(path, 32, "/proc/self/fd/%d", fd);
+    return fd;
+}
+
+static bool use_tls(struct directory *d, const char *ca, struct err *err)
 {
     const struct ldap_settings *s = d->login->settings;
-    const char *ca = s->ca_file;
     int demand = LDAP_OPT_X_TLS_DEMAND, client = 0;
     bool proof = s->client_certificate[0] != '\0';
 
-    if (ca[0] == '\0')
-        ca = "/etc/ssl/certs/ca-certificates.crt";
     if (ldap_set_option(d->ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand) == LDAP_OPT_SUCCESS &&
         ldap_set_option(d->ld, LDAP_OPT_X_TLS_CACERTFILE, ca) == LDAP_OPT_SUCCESS &&
         (!proof ||
@@ -102,6 +117,23 @@ static bool set_tls(struct directory *d, struct err *err)
     return err_set(err, ERR_CONFIG, "%s: cannot use the certificates in %s%s%s; check ca-file%s",
                    d->server, ca, proof ? ", or the one in " : "", s->client_certificate,
                    proof ? ", client-certificate and client-key" : "");
+}
+
+static bool set_tls(struct directory *d, struct err *err)
+{
+    const struct ldap_settings *s = d->login->settings;
+    char path[32];
+
+    if (s->ca[0] == '\0')
+        return use_tls(d, s->ca_file[0] != '\0' ? s->ca_file : "/etc/ssl/certs/ca-certificates.crt",
+                       err);
+    int fd = open_ca(s, path);
+    if (fd < 0)
+        return err_set(err, ERR_OTHER, "%s: no memory for its certificates: %s", d->server,
+                       strerror(errno));
+    bool fine = use_tls(d, path, err);
+    close(fd);
+    return fine;
 }
 
 static bool set_options(struct directory *d, struct err *err)

@@ -39,6 +39,11 @@ struct directory_login {
     int64_t deadline_us;               /* clock_elapsed_us() */
 };
 
+/* The certificates in a text (PEM, with anything between them), one after the other as they are
+ * kept in the setting `ca`. ERR_DATA: there is none, or one is damaged, or there are too many. */
+enum { DIRECTORY_CA_MOST = 8 };
+bool directory_ca_take(struct span text, struct buf *out, struct err *err) MUST_CHECK;
+
 /* Connects to the first server that answers, protects the connection, binds. A server that says no
  * to the login ends it: the next one would say the same, and count it towards a lock-out. */
 bool directory_open(struct directory **directory, const struct directory_login *login,

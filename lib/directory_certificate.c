@@ -12,6 +12,8 @@
 #include "clock.h"
 #include "directory_private.h"
 
+enum { DIRECTORY_CA_TEXT_MOST = 256 * 1024 };
+
 /* The certificate that the server shows, whatever it is worth. */
 static bool fetch(struct directory *d, struct berval *der)
 {
@@ -70,7 +72,8 @@ static bool judge(struct err *err, const struct directory *d, gnutls_x509_crt_t 
     time_t now = (time_t)(clock_wall_us() / CLOCK_SECOND);
     time_t from = gnutls_x509_crt_get_activation_time(crt);
     time_t until = gnutls_x509_crt_get_expiration_time(crt);
-    const char *ca = d->login->settings->ca_file;
+    bool kept = d->login->settings->ca[0] != '\0';
+    const char *ca = kept ? "the certificates that are kept" : d->login->settings->ca_file;
     char day[16], issuer[256] = "?";
     size_t room = sizeof issuer;
 
@@ -97,8 +100,8 @@ static bool judge(struct err *err, const struct directory *d, gnutls_x509_crt_t 
     if (gnutls_x509_crt_get_issuer_dn(crt, issuer, &room) != GNUTLS_E_SUCCESS)
         snprintf(issuer, sizeof issuer, "?");
     return err_set(err, ERR_CONFIG,
-                   "%s: its certificate is signed by '%s', which %s%s; set --ca-file to the "
-                   "certificate of who signed it",
+                   "%s: its certificate is signed by '%s', which %s%s; give the certificate "
+                   "of who signed it with --ca",
                    d->server, issuer, ca[0] != '\0' ? "is not in " : "is unknown to this system",
                    ca);
 }
@@ -120,4 +123,43 @@ bool directory_say_certificate(struct err *err, struct directory *d, bool *said)
     }
     ber_memfree(der.bv_val);
     return false;
+}
+
+/* ---- certificates that somebody gives ---- */
+
+static bool put_certificate(gnutls_x509_crt_t crt, struct buf *out)
+{
+    gnutls_datum_t pem = {0};
+    bool fine = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem) == GNUTLS_E_SUCCESS;
+
+    if (fine)
+        buf_append(out, (const char *)pem.data, pem.size);
+    gnutls_free(pem.data);
+    return fine;
+}
+
+bool directory_ca_take(struct span text, struct buf *out, struct err *err)
+{
+    gnutls_datum_t data = {(unsigned char *)(uintptr_t)text.at, (unsigned)text.len};
+    gnutls_x509_crt_t *list = NULL;
+    unsigned count = 0;
+
+    int code = text.len > DIRECTORY_CA_TEXT_MOST
+                   ? GNUTLS_E_SHORT_MEMORY_BUFFER
+                   : gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
+    if (code < 0)
+        return err_set(err, ERR_DATA, "no certificates in PEM: %s", gnutls_strerror(code));
+    bool fine = count <= DIRECTORY_CA_MOST;
+    if (!fine)
+        err_set(err, ERR_DATA, "%u certificates: give the %d at most that sign the server's", count,
+                DIRECTORY_CA_MOST);
+    for (unsigned i = 0; i < count; i++) {
+        fine = fine && (put_certificate(list[i], out) ||
+                        err_set(err, ERR_DATA, "certificate %u cannot be read", i + 1));
+        gnutls_x509_crt_deinit(list[i]);
+    }
+    gnutls_free(list);
+    while (out->len > 0 && out->at[out->len - 1] == '\n')
+        out->at[--out->len] = '\0';
+    return fine;
 }

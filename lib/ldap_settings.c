@@ -82,6 +82,18 @@ static bool check_path(const char *value, struct err *err)
            err_set(err, ERR_USAGE, "'%s': not an absolute path", value);
 }
 
+/* One line of what directory_ca_take makes. */
+static bool check_pem(const char *value, struct err *err)
+{
+    static const char base64[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+
+    return value[strspn(value, base64)] == '\0' ||
+           strcmp(value, "-----BEGIN CERTIFICATE-----") == 0 ||
+           strcmp(value, "-----END CERTIFICATE-----") == 0 ||
+           err_set(err, ERR_USAGE, "'%s': no line of a certificate in PEM", value);
+}
+
 /* RFC 4512 section 1.4: a descriptor or a numeric OID. */
 static bool check_attribute(const char *value, struct err *err)
 {
@@ -185,6 +197,9 @@ const struct ldap_setting_row ldap_setting_rows[] = {
      "how the connection is protected"},
     {"allow-cleartext", "yes|no", false, AT(allow_cleartext), SAME("no"), check_switch,
      "needed for tls none: password and directory travel readable"},
+    {"ca", "FILE", true, AT(ca), SAME(""), check_pem,
+     "certificates that the server's must descend from (PEM), kept with the connection; empty: "
+     "ca-file"},
     {"ca-file", "FILE", false, AT(ca_file), SAME(""), check_path,
      "certificates that the server's must descend from; empty: those of the system"},
     {"client-certificate", "FILE", false, AT(client_certificate), SAME(""), check_path,

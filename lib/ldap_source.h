@@ -23,7 +23,7 @@ enum ldap_preset { PRESET_AD, PRESET_SAMBA, PRESET_OPENLDAP, PRESET_CUSTOM, PRES
 /* Values as text, each checked; lists have one element a line. Owned, never NULL. */
 struct ldap_settings {
     char *preset;
-    char *server, *tls, *allow_cleartext, *ca_file, *client_certificate, *client_key;
+    char *server, *tls, *allow_cleartext, *ca, *ca_file, *client_certificate, *client_key;
     char *bind_dn, *sasl, *password_file;
     char *base, *scope, *filter, *member_of;
     char *groups, *group_filter, *contacts, *contact_filter;

@@ -120,6 +120,8 @@ static void put_head(struct buf *out, const struct render_report *report)
                report->brand_colour);
     if (report->brand_logo[0] != '\0') {
         buf_text(out, "<img src=\"");
+        if (report->brand_logo[0] == '/') /* kept by the panel */
+            mail_html(out, report->panel);
         mail_html(out, report->brand_logo);
         buf_text(out, "\" height=\"32\" alt=\"\" style=\"vertical-align:middle;border:0\"> ");
     }

@@ -102,8 +102,9 @@ static void put_headers(const struct visit *visit, struct MHD_Response *response
     static const char stranger[] =
         "default-src 'none'; sandbox; form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
 
-    static const char report[] = "default-src 'none'; style-src 'unsafe-inline'; sandbox;"
-                                 " form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
+    static const char report[] =
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox;"
+        " form-action 'none'; frame-ancestors 'self'; base-uri 'none'";
 
     put_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                visit->type != NULL ? visit->type : "text/html; charset=utf-8");
@@ -115,7 +116,8 @@ static void put_headers(const struct visit *visit, struct MHD_Response *response
     put_header(response, "X-Frame-Options", visit->sandboxed ? "SAMEORIGIN" : "DENY");
     put_header(response, "Referrer-Policy", "no-referrer");
     put_header(response, "Cross-Origin-Opener-Policy", "same-origin");
-    put_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+    put_header(response, "Cross-Origin-Resource-Policy",
+               visit->for_others ? "cross-origin" : "same-origin");
     put_header(response, "Permissions-Policy", "camera=(), microphone=(), geolocation=()");
     put_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
                visit->lasting ? "public, max-age=31536000, immutable" : "no-store");

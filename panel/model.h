@@ -14,6 +14,7 @@
 #include "lib/link.h"
 #include "lib/record.h"
 #include "panel/data.h"
+#include "panel/session.h"
 
 /* ---- model_home.c ---- */
 
@@ -55,6 +56,19 @@ bool model_first_domain(struct db *db, char id[16], struct err *err) MUST_CHECK;
 /* ---- model_users.c ---- */
 
 enum { MODEL_PAGE = 50 }; /* rows */
+
+/* A picture that reports show, by the name that model_brand_add gave it. */
+bool model_brand(struct db *db, const char *name, struct buf *bytes, bool *found,
+                 struct err *err) MUST_CHECK;
+/* Keeps one for a customer or a domain; its path of the panel into `logo`. */
+bool model_brand_add(struct db *db, bool of_domain, const char *whose, const char *ending,
+                     struct span bytes, char *logo, size_t room, struct err *err) MUST_CHECK;
+
+/* Where the one of this session is signed in; and one of these, by its name, ended. */
+bool model_sessions(struct db *db, const struct session *session, int64_t idle_us,
+                    struct data *page, struct err *err) MUST_CHECK;
+bool model_session_end(struct db *db, const struct session *session, const char *name, bool *ended,
+                       struct err *err) MUST_CHECK;
 struct model_search {
     const char *domain;   /* id */
     const char *fragment; /* "": all */

@@ -64,7 +64,8 @@ static const char figures_sql[] =
     "select count(*) filter (where state = 'active') as n_active,"
     " count(*) filter (where state = 'disabled') as n_disabled,"
     " count(*) filter (where kind = 'group' and state = 'active') as n_groups,"
-    " count(*) > 100000 as is_capped, 100000 as n_many from (select r.state, r.kind from recipient r, domain d"
+    " count(*) > 100000 as is_capped, 100000 as n_many from (select r.state, r.kind from recipient "
+    "r, domain d"
     "   where d.id = $1 and r.domain_id = coalesce(d.alias_of, d.id)"
     "   and r.state in ('active', 'disabled') limit 100001) x";
 static const char observed_sql[] =

@@ -26,6 +26,12 @@ PAGE(do_taste);
 PAGE(page_second);
 PAGE(do_second);
 PAGE(do_second_drop);
+PAGE(do_session_end);
+
+/* page_brand.c */
+PAGE(page_brand);
+PAGE(do_brand_domain);
+PAGE(do_brand_customer);
 
 /* page_home.c */
 PAGE(page_home);

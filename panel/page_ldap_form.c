@@ -5,10 +5,12 @@
  * is sent back like the preset has it is not set, so that a later preset may differ. The password
  * only goes in.
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/directory.h"
 #include "lib/ldap_source.h"
 #include "panel/model.h"
 #include "panel/page.h"
@@ -31,8 +33,10 @@ static const struct field fields[] = {
     {"tls", "connection", N_("Protection"), "", false},
     {"allow-cleartext", "connection", N_("Without protection is meant"),
      N_("password and directory travel readable then"), false},
-    {"ca-file", "connection", N_("File of certificates"),
-     N_("that the server's must descend from; empty: those of the system"), true},
+    {"ca", "connection", N_("Certificates of the authority"),
+     N_("that signed the server's, in PEM; empty: those of the system"), false},
+    {"ca-file", "more", N_("File of certificates"),
+     N_("of the gateway, instead of certificates that are kept here"), true},
     {"client-certificate", "more", N_("File of our certificate"),
      N_("that proves who reads; with SASL external instead of a password"), true},
     {"client-key", "more", N_("File of its key"), "", true},
@@ -83,6 +87,11 @@ static char *field_name(struct visit *visit, const char *setting)
 static bool is_switch(const struct ldap_setting_row *row)
 {
     return strcmp(row->value, "yes|no") == 0;
+}
+
+static bool is_ca(const struct ldap_setting_row *row)
+{
+    return row->offset == offsetof(struct ldap_settings, ca);
 }
 
 /* Without a CR, blank lines, and what stands around. */
@@ -156,6 +165,7 @@ static void put_field(struct visit *visit, const struct field *field, const char
     data_text(one, "label", visit_words(visit, field->label));
     data_text(one, "hint", visit_words(visit, field->hint));
     data_text(one, "value", value);
+    data_flag(one, "is_file", is_ca(row));
     data_text(one, "kind",
               row->list                         ? "lines"
               : is_switch(row)                  ? "switch"
@@ -191,6 +201,17 @@ struct taken {
     const char *domains[DOMAINS_MOST];
 };
 
+/* The certificates in what was typed, as they are kept. */
+static const char *take_ca(struct visit *visit, const char *typed)
+{
+    BUF_AUTO out = {0};
+    struct err why;
+
+    if (!directory_ca_take(span_text(typed), &out, &why))
+        visit_complain(visit, "ca", why.text);
+    return arena_text(visit->arena, span_of(out.at, out.len));
+}
+
 /* What differs from what is kept; what is as the preset has it is not set. */
 static void take_settings(struct visit *visit, const struct ldap_source *source, const char *preset,
                           struct taken *taken, struct ldap_change *change)
@@ -204,6 +225,8 @@ static void take_settings(struct visit *visit, const struct ldap_source *source,
         const char *value = typed_value(visit, row), *kept = given_value(source, row->name);
         if (value == NULL || (fields[i].operators && !visit_is(visit, ROLE_OPERATOR)))
             continue;
+        if (is_ca(row) && value[0] != '\0')
+            value = take_ca(visit, value);
         bool usual = strcmp(value, row->fallback[preset_of(preset)]) == 0;
         if (usual ? kept == NULL : kept != NULL && strcmp(kept, value) == 0)
             continue;

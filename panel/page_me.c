@@ -6,6 +6,7 @@
 #include "lib/password.h"
 #include "lib/password_request.h"
 #include "lib/text.h"
+#include "panel/model.h"
 #include "panel/page.h"
 #include "panel/second.h"
 
@@ -26,12 +27,20 @@ static bool look_for_directory(struct visit *visit, bool *of_directory, struct e
     return true;
 }
 
+static bool show_sessions(struct visit *visit, struct err *err)
+{
+    return model_sessions(visit->db, &visit->session, visit->panel->conf->panel_idle_limit,
+                          visit->data, err);
+}
+
 bool page_password(struct visit *visit, struct err *err)
 {
     bool of_directory;
 
     data_flag(visit->data, "must_change", visit->session.must_change);
-    return look_for_directory(visit, &of_directory, err) && visit_show(visit, "password", err);
+    return look_for_directory(visit, &of_directory, err) &&
+           (!visit_is(visit, ROLE_USER) || show_sessions(visit, err)) &&
+           visit_show(visit, "password", err);
 }
 
 /* The present password is asked for again: a browser that was left open is not enough. */
@@ -94,7 +103,7 @@ bool page_me(struct visit *visit, struct err *err)
               visit->session.time_zone[0] != '\0' ? visit->session.time_zone : "UTC");
     data_text(visit->data, "taste", visit->session.language);
     data_flag(visit->data, "has_key", visit->panel->has_key);
-    return visit_show(visit, "me", err);
+    return show_sessions(visit, err) && visit_show(visit, "me", err);
 }
 
 bool do_taste(struct visit *visit, struct err *err)
@@ -149,6 +158,9 @@ bool page_second(struct visit *visit, struct err *err)
     if (!visit->panel->has_key)
         return err_set(err, ERR_DATA,
                        "There is no key on this host to keep a second factor under.");
+    data_flag(visit->data, "has_to",
+              visit->panel->conf->panel_second_factor != SECOND_FACTOR_OFFERED &&
+                  !visit->session.second_factor);
     secret_random(secret, sizeof secret);
     show_secret(visit, secret);
     secret_forget(secret, sizeof secret);
@@ -174,15 +186,21 @@ bool do_second(struct visit *visit, struct err *err)
         !second_open_from_form(&visit->session, form_value(&visit->form, "sealed"),
                                visit->panel->key, secret))
         return visit_go(visit, NULL, "/me/second");
+    bool right;
+    if (!check_present(visit, &right, err))
+        return false;
     int64_t step = totp_match(secret, span_text(form_value(&visit->form, "code")),
                               clock_wall_us() / CLOCK_SECOND, 0);
-    if (step >= 0)
+    if (step >= 0 && right)
         return second_keep(visit->db, &visit->session, secret, step, visit->panel->key, codes,
                            err) &&
                show_codes(visit, codes, err);
-    visit_complain(visit, "code",
-                   visit_words(visit, "That is not the code the app shows now. Is the clock of "
-                                      "this telephone right?"));
+    if (!right)
+        visit_complain(visit, "password", visit_words(visit, "This is not your present password."));
+    else
+        visit_complain(visit, "code",
+                       visit_words(visit, "That is not the code the app shows now. Is the clock of "
+                                          "this telephone right?"));
     show_secret(visit, secret);
     return visit_show_again(visit, "second", err);
 }
@@ -199,4 +217,18 @@ bool do_second_drop(struct visit *visit, struct err *err)
     visit_complain(visit, "password", visit_words(visit, "This is not your present password."));
     visit->status = 422;
     return page_me(visit, err);
+}
+
+/* ---- where one is signed in ---- */
+
+bool do_session_end(struct visit *visit, struct err *err)
+{
+    bool ended;
+
+    return model_session_end(visit->db, &visit->session, form_value(&visit->form, "session"),
+                             &ended, err) &&
+           visit_go(visit,
+                    ended ? visit_words(visit, "That session is ended.")
+                          : visit_words(visit, "That session had ended already."),
+                    visit_is(visit, ROLE_USER) ? "/password" : "/me");
 }

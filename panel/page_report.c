@@ -108,6 +108,11 @@ static bool change(struct visit *visit, enum report_of of, struct err *err)
                     values.id);
 }
 
+bool page_report_again(struct visit *visit, enum report_of of, struct err *err)
+{
+    return page(visit, of, err);
+}
+
 bool page_report_domain(struct visit *visit, struct err *err)
 {
     return page(visit, REPORT_OF_DOMAIN, err);

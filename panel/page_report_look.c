@@ -7,6 +7,7 @@
 #include "lib/render.h"
 #include "panel/model.h"
 #include "panel/page.h"
+#include "panel/picture.h"
 #include "panel/report_values.h"
 
 enum { SAMPLES_MOST = 8, HOUR = 3600 };
@@ -73,7 +74,8 @@ static size_t take_samples(const struct report_values *values, struct render_ent
 }
 
 /* The samples' links are signed with a key of nobody: they lead nowhere. */
-static void render(struct visit *visit, const struct report_values *values, bool central)
+static void render(struct visit *visit, const struct report_values *values, const char *logo,
+                   bool central)
 {
     struct render_entry entries[SAMPLES_MOST];
     uint8_t key[SECRET_KEY];
@@ -86,7 +88,7 @@ static void render(struct visit *visit, const struct report_values *values, bool
         .subject = whom,
         .brand_name = report_value(values, "brand-name"),
         .brand_colour = is_colour(colour) ? colour : "#1f4e79",
-        .brand_logo = "", /* nothing is loaded from elsewhere */
+        .brand_logo = logo,
         .brand_footer = report_value(values, "brand-footer"),
         .sender_links = strcmp(report_value(values, "sender-links"), "no") != 0,
         .panel = visit->panel->conf->panel_url,
@@ -104,6 +106,26 @@ static void render(struct visit *visit, const struct report_values *values, bool
     visit->sandboxed = visit->styled = true;
 }
 
+/* One that is kept here, within the page: nothing is loaded from elsewhere. */
+static bool put_logo(struct visit *visit, const char *setting, const char **logo, struct err *err)
+{
+    static const char prefix[] = "/brand/";
+    const struct picture_kind *kind = picture_kind_named(setting);
+    BUF_AUTO bytes = {0}, text = {0};
+    bool found = false;
+
+    if (kind == NULL || strncmp(setting, prefix, strlen(prefix)) != 0)
+        return true;
+    if (!model_brand(visit->db, setting + strlen(prefix), &bytes, &found, err))
+        return false;
+    if (!found)
+        return true;
+    buf_printf(&text, "data:%s;base64,", kind->type);
+    picture_to_base64(span_of(bytes.at, bytes.len), &text);
+    *logo = arena_text(visit->arena, span_of(text.at, text.len));
+    return true;
+}
+
 static bool look(struct visit *visit, const struct form *from, struct err *err)
 {
     struct report_values values;
@@ -114,7 +136,10 @@ static bool look(struct visit *visit, const struct form *from, struct err *err)
                             visit_number(visit, of_domain ? domain : customer), &values, err))
         return false;
     report_values_take_form(visit, &values);
-    render(visit, &values, form_has(&visit->query, "central"));
+    const char *logo = "";
+    if (!put_logo(visit, report_value(&values, "brand-logo"), &logo, err))
+        return false;
+    render(visit, &values, logo, form_has(&visit->query, "central"));
     return true;
 }
 

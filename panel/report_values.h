@@ -32,4 +32,7 @@ void report_values_put(struct visit *visit, const struct report_values *values);
 /* "mon,fri" or "all". */
 bool report_list_has(const char *list, const char *word);
 
+/* page_report.c: the page of these settings once more, with what is complained of. */
+bool page_report_again(struct visit *visit, enum report_of of, struct err *err) MUST_CHECK;
+
 #endif

@@ -20,6 +20,7 @@ enum {
     ROUTE_UPLOAD = 4,           /* takes a file */
     ROUTE_NO_TOKEN = 8,         /* a POST that is authorised by itself */
     ROUTE_BEFORE_PASSWORD = 16, /* open to those who have to change their password first */
+    ROUTE_BEFORE_SECOND = 32,   /* and to those who have to turn a second factor on */
 };
 
 struct route {

@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "lib/when.h"
 #include "panel/route.h"
+#include "panel/say.h"
 
 enum { VIEWS_MOST = 128 };
 
@@ -229,6 +230,9 @@ static void put_cell(struct data *map, const char *key, const struct db_result *
         data_flag(map, key, db_bool(rows, row, column));
     else if (strncmp(key, "n_", 2) == 0 && !db_null(rows, row, column))
         data_count(map, key, db_int(rows, row, column));
+    else if (strcmp(key, "why") == 0)
+        data_text(map, key,
+                  say(map->arena, arena_language(map->arena), db_text(rows, row, column)));
     else if (strncmp(key, "at_", 3) == 0)
         view_time(map, key, db_span(rows, row, column));
     else

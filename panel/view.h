@@ -26,7 +26,8 @@ enum text_language view_language(const struct visit *visit);
 bool view_render(struct visit *visit, const char *template, struct err *err) MUST_CHECK;
 
 /* Rows of a result become maps with the columns as keys; what a column's name begins with says what
- * it holds: is_… a flag, n_… a number for people, at_… a time (text of PostgreSQL). */
+ * it holds: is_… a flag, n_… a number for people, at_… a time (text of PostgreSQL);
+ * "why" is what lib says (say.h). */
 void view_row(struct data *map, const struct db_result *rows, size_t row);
 void view_rows(struct data *map, const char *key, const struct db_result *rows);
 /* The first of them. */

@@ -194,6 +194,18 @@ static bool refuse(struct visit *visit, int status, const char *why)
     return false;
 }
 
+/* Whoever has to have a second factor by the settings, and has none yet. */
+static bool lacks_second(const struct visit *visit)
+{
+    const int64_t wanted = visit->panel->conf->panel_second_factor;
+    const struct session *session = &visit->session;
+
+    return !session->second_factor &&
+           (session->role == ROLE_OPERATOR
+                ? wanted >= SECOND_FACTOR_OPERATORS
+                : session->role == ROLE_ADMIN && wanted == SECOND_FACTOR_ACCOUNTS);
+}
+
 /* Only what is ours to know: a session that is not signed in is asked to. */
 static bool may_enter(struct visit *visit)
 {
@@ -210,6 +222,10 @@ static bool may_enter(struct visit *visit)
         return refuse(visit, 403, "This page is not for you.");
     if (session->must_change && !(route->flags & ROUTE_BEFORE_PASSWORD)) {
         visit_go(visit, NULL, "/password");
+        return false;
+    }
+    if (lacks_second(visit) && !(route->flags & (ROUTE_BEFORE_PASSWORD | ROUTE_BEFORE_SECOND))) {
+        visit_go(visit, NULL, "/me/second");
         return false;
     }
     return true;

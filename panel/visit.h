@@ -82,9 +82,10 @@ struct visit {
     char *attachment;      /* file name of a download */
     char *cookies[VISIT_COOKIES];
     size_t cookie_count;
-    bool lasting;   /* may be kept for good */
-    bool styled;    /* ours, with styles of its own in it: a report; sandboxed too */
-    bool sandboxed; /* a stranger's: shown in a frame of ours, where it loads and runs nothing */
+    bool lasting;    /* may be kept for good */
+    bool for_others; /* pages and mails of others show it */
+    bool styled;     /* ours, with styles of its own in it: a report; sandboxed too */
+    bool sandboxed;  /* a stranger's: shown in a frame of ours, where it loads and runs nothing */
 };
 
 struct visit *visit_new(struct panel *panel, const char *uri);

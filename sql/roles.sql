@@ -133,7 +133,7 @@ begin
     select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
      where n.nspname = 'public' and p.prosecdef
        and p.proname in ('panel_session', 'panel_account', 'panel_wait', 'panel_failed', 'panel_forgive', 'panel_sign_in',
-                         'panel_second', 'panel_recover', 'panel_sign_out', 'panel_sign_out_everywhere',
+                         'panel_second', 'panel_recover', 'panel_sign_out', 'panel_sign_out_everywhere', 'panel_sessions', 'panel_session_end', 'panel_brand', 'panel_brand_add',
                          'panel_set_password', 'panel_set_second', 'panel_set_taste', 'panel_search',
                          'panel_user', 'panel_user_sign_in')
   loop

@@ -25,7 +25,7 @@ _rollcall_options() {
         "account add") echo "--operator --customer --password-stdin" ;;
         "account password") echo "--password-stdin" ;;
         "ldap set")
-            echo "--domain --password --no-password --default --preset --server --tls --allow-cleartext --ca-file --client-certificate --client-key
+            echo "--domain --password --no-password --default --preset --server --tls --allow-cleartext --ca --ca-file --client-certificate --client-key
                 --bind-dn --sasl --password-file --base --scope --filter --member-of --groups --group-filter
                 --contacts --contact-filter --address-attribute --address-use --alias-attribute --name-attribute
                 --identity-attribute --disabled --page-size --entry-limit --time-limit --interval --enabled"

@@ -30,7 +30,7 @@ def rollcall(*domains, **settings):
 
 
 def connect(rc, ldap, *options, name="example.com", domains=("example.com", "example.org"), server=None):
-    rc.cli("ldap", "set", name, "--preset", "openldap", "--server", server or ldap.ldaps, "--ca-file", authority().ca,
+    rc.cli("ldap", "set", name, "--preset", "openldap", "--server", server or ldap.ldaps, "--ca", authority().ca,
            "--bind-dn", READER, "--base", PEOPLE, *[a for d in domains for a in ("--domain", d)], "--password", *options,
            input=READER_PASSWORD + "\n")
 
@@ -420,12 +420,12 @@ def test_what_is_wrong_is_said():
             assert done.returncode != 0 and done.stdout == "", done.stdout
             return done.stderr
         texts = {"password": says("--password", input="not the password\n"),
-                 "authority": says("--ca-file", stranger.ca), "dead": says("--server", "ldaps://127.0.0.1:1")}
+                 "authority": says("--ca", stranger.ca), "dead": says("--server", "ldaps://127.0.0.1:1")}
         assert "wrong user name or password" in texts["password"]
-        assert "signed by 'CN=Test CA'" in texts["authority"] and "--ca-file" in texts["authority"]
+        assert "signed by 'CN=Test CA'" in texts["authority"] and "--ca" in texts["authority"]
         assert "nobody answers there" in texts["dead"]
         assert "not the password" not in "".join(texts.values())
-        rc.cli("ldap", "set", "example.com", "--ca-file", authority().ca, "--password", "--server", ldap.ldaps,
+        rc.cli("ldap", "set", "example.com", "--ca", authority().ca, "--password", "--server", ldap.ldaps,
                input=READER_PASSWORD + "\n")
         assert "does not exist" in says("--base", f"ou=nowhere,{SUFFIX}")
         assert "no distinguished name" in says("--base", "nonsense")

@@ -260,9 +260,9 @@ def test_signing_in():
         page = c.get("/me/second")
         secret = re.search(r"<code>([A-Z2-7]{32})</code>", page.text)[1]
         sealed = re.search(r'name="sealed" value="([0-9a-f]+)"', page.text)[1]
-        assert c.post("/me/second", sealed=sealed, code="000000").status in (200, 422)
+        assert c.post("/me/second", sealed=sealed, password=PASSWORD, code="000000").status in (200, 422)
         step = int(time.time()) // 30
-        page = c.post("/me/second", sealed=sealed, code=totp(secret, step))
+        page = c.post("/me/second", sealed=sealed, password=PASSWORD, code=totp(secret, step))
         codes = re.findall(r"<code>([a-z2-9]{4}-[a-z2-9]{4}-[a-z2-9]{4})</code>", page.text)
         assert len(codes) == 8, page.text
         assert secret not in rc.psql("select second_factor, recovery from account"), "the secret is sealed"

@@ -15,7 +15,7 @@ from test_panel_security import ROUTES, ZEBRA, numbers_of, two_customers
 
 AXE = re.search(r"^axe_version=(\S+)", (TREE / "etc/install-deps").read_text(), re.M)[1]
 AXE = pathlib.Path(f"/var/cache/rollcall-test/axe-core-{AXE}.js").read_text()
-NO_PAGES = {"/static/*", "/lists/*/problems.csv", "/quarantine/*/html"}  # files, and a stranger's in its sandbox
+NO_PAGES = {"/static/*", "/brand/*", "/lists/*/problems.csv", "/quarantine/*/html"}  # files, and a stranger's in its sandbox
 MODES = [(phone, dark) for phone in (False, True) for dark in (False, True)]
 LOOK = """
 const options = {iframes: false, resultTypes: ["violations"],

@@ -3,6 +3,7 @@ and by a customer's administrator. Catches a password that comes back out, a cus
 or another one's directory, a test that changes the roll, a failure without its reason, a form that forgets what was typed.
 """
 import contextlib
+import pathlib
 import re
 import signal
 import subprocess
@@ -161,7 +162,12 @@ def test_a_customers_connection():
             page = ask(anna, source, "test")
             assert "ldap_denied_networks" in page.text, page.text
             rc.set(ldap_denied_networks="192.0.2.0/24")
-            root.fill(source + "/settings", ca_file=authority().ca)
+            page = anna.fill(source + "/settings", ca="-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----")
+            assert page.status == 422 and "There is no certificate in it" in page.text, page.text
+            certificate = pathlib.Path(authority().ca).read_text()
+            anna.fill(source + "/settings", ca="What stands around it counts for nothing.\n" + certificate)
+            assert "BEGIN CERTIFICATE" in rc.psql("select settings->>'ca' from ldap_source")
+            root.fill(source + "/settings", interval="6h")
             assert rc.psql("select by_customer from ldap_source") == "t", "an operator's change of something else"
             assert "The directory answers" in ask(anna, source, "test").text
             # what the operator set does not keep the customer from the rest

@@ -4,6 +4,8 @@ user who chooses what may not be chosen, a report sent to whoever one likes.
 """
 import contextlib
 import re
+import struct
+import zlib
 
 from harness import main
 from panel import PASSWORD, Panel
@@ -113,6 +115,59 @@ def test_preview():
         assert links and all(c.get(f"/message?t={token}").status in (404, 410) for token in links[:3])
 
 
+def png():
+    """A picture of one white dot."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(b"\0\xff")) + chunk(b"IEND", b""))
+
+
+def test_a_logo():
+    """Taken in, in the preview and in the report, shown to whoever has the mail; nothing else than a picture, nobody else's."""
+    with world() as (mails, rc, panel):
+        c, otto, nobody = panel.client(), panel.client(), panel.client()
+        c.sign_in("anna")
+        otto.sign_in("otto")
+        domain = "/reports/domain/" + rc.psql("select id from domain where name = 'customer.test'")
+        customer = "/reports/customer/" + rc.psql("select customer_id from domain where name = 'customer.test'")
+        c.get(domain)
+        for wrong in (b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", b"", png()[:-3],
+                      png()[:-12] + bytes(300_000) + png()[-12:]):
+            page = c.upload(domain + "/logo", wrong, name="logo.png")
+            assert page.status == 422 and "256 KiB" in page.text and 'href="#logo"' in page.text, page.text
+        assert rc.psql("select count(*) from brand_image") == "0" and not list(panel.spool.iterdir())
+        page = c.upload(domain + "/logo", png(), name="../logo.gif")
+        assert page.path == domain and page.status == 200, page.text
+        path = rc.psql("select brand_logo from report_setting where domain_id is not null")
+        assert re.fullmatch(r"/brand/[0-9a-f]{32}\.png", path) and f'value="{path}"' in page.text, (path, page.text)
+        shown = nobody.get(path)
+        assert shown.status == 200 and shown.body == png() and shown.headers["Content-Type"] == "image/png", shown.headers
+        assert shown.headers["Cross-Origin-Resource-Policy"] == "cross-origin" and "immutable" in shown.headers["Cache-Control"]
+        assert nobody.get("/brand/" + "0" * 32 + ".png").status == 404 and nobody.get("/brand/x").status == 404
+        look = c.get("/reports/look?domain=" + domain.split("/")[-1])
+        assert "data:image/png;base64,iVBOR" in look.text and "img-src data:" in look.headers["Content-Security-Policy"]
+        # the form around it keeps it, and the customer's own comes beside it
+        assert "Saved" in c.fill(domain, brand_name="Post").text
+        c.get(customer)
+        assert c.upload(customer + "/logo", png()).path == customer
+        assert rc.psql("select count(*), count(distinct brand_logo) from report_setting where brand_logo is not null") == "2|1"
+        # another customer's
+        otto.get("/reports")
+        for theirs in (domain, customer):
+            assert otto.upload(theirs + "/logo", png()).status == 404
+        number = domain.split("/")[-1]
+        rc.psql("set role rollcall_panel; select set_config('rollcall.customer', (select id::text from customer where name = 'Other'), false);"
+                f" select panel_brand_add(true, {number}, 'png', '\\x00')", check=False)
+        assert rc.psql("select count(*) from brand_image") == "1"
+        # at most so many that nothing shows
+        for i in range(25):
+            c.upload(domain + "/logo", png()[:-12] + bytes([i]) + png()[-12:])
+        assert rc.psql("select count(*) <= 22 from brand_image") == "t"
+        assert rc.psql("select count(*) from report_setting s where brand_logo is not null and not exists (select from brand_image b"
+                       " where '/brand/' || b.name = s.brand_logo)") == "0"
+
+
 def test_one_is_sent():
     with world() as (mails, rc, panel):
         c = panel.client()
@@ -124,6 +179,7 @@ def test_one_is_sent():
             assert answer.status == 422 and 'id="address-why"' in answer.text, (bad, answer.text)
         assert rc.psql("select count(*) from report_request") == "0"
         mails.quarantine("alice@customer.test", subject="Something odd")
+        c.upload(page + "/logo", png())
         assert "being made" in c.post(page + "/send", address="alice@customer.test").text
         c.post(page + "/send", address="bob@customer.test")
         mails.command("send")
@@ -132,6 +188,7 @@ def test_one_is_sent():
         mails.command("send")
         mail = mails.arrived("alice@customer.test", 1)[0]
         assert "Something odd" in mail.get_body(("plain",)).get_content()
+        assert re.search(r'<img src="https?://[^"/]+/brand/[0-9a-f]{32}\.png"', mail.get_body(("html",)).get_content()), mail
         assert rc.psql("select count(*) from report_run where not again") == "0", "the next report lists it all the same"
 
 
@@ -150,9 +207,9 @@ def test_a_users_own():
         assert in_force(rc, "bob@customer.test", "days, hours") == "127|128"
         # times are shown in that zone, also where PostgreSQL has never heard of it
         mails.quarantine("alice@customer.test", at=1795564800)
-        assert "2026-11-24 19:00" in c.get("/quarantine").text  # five hours behind midnight GMT
+        assert 'datetime="2026-11-24T19:00:01-05:00"' in c.get("/quarantine").text  # five hours behind midnight GMT
         rc.psql("update report_setting set zone = 'Mars/Base' where user_id is not null")
-        assert "2026-11-25 00:00" in c.get("/quarantine").text
+        assert 'datetime="2026-11-25T00:00:01+00:00"' in c.get("/quarantine").text
         rc.psql("update report_setting set zone = 'America/New_York' where user_id is not null")
         assert c.fill("/reports/mine", zone="Nowhere").status == 422
         c.fill("/reports/mine", enabled="no")

@@ -375,6 +375,34 @@ def test_text_stays_text_on_every_page():
 
 # ------------------------------------------------------------------ sessions
 
+def test_a_second_factor_that_is_asked_for():
+    """Nothing else is open before it is on: for operators, or for all accounts; users have none."""
+    with Rollcall() as rc:
+        for wanted, admins_too in (("operators", False), ("accounts", True)):
+            with Panel(rc, panel_second_factor=wanted) as panel:
+                if wanted == "operators":
+                    rc.cli("customer", "add", "Clinic")
+                    panel.account("root")
+                    panel.account("sam", "Clinic")
+                root, sam = panel.client(), panel.client()
+                root.sign_in("root")
+                sam.sign_in("sam")
+                assert (sam.get("/domains").status == 303) == admins_too
+                for path in ("/", "/customers", "/me", "/domains"):
+                    assert root.get(path).location == "/me/second", path
+                page = root.get("/me/second")
+                assert root.post("/customers", name="Before", follow=False).location == "/me/second"
+                assert rc.psql("select count(*) from customer where name = 'Before'") == "0"
+                secret = re.search(r"<code>(\w+)</code>", page.text)[1]
+                sealed = re.search(r'name="sealed" value="([^"]+)"', page.text)[1]
+                code = totp(secret, int(time.time()) // 30)
+                assert root.post("/me/second", sealed=sealed, password="wrong" + PASSWORD, code=code).status == 422
+                if wanted == "accounts":
+                    root.post("/me/second", sealed=sealed, password=PASSWORD, code=code)
+                    assert root.get("/customers").status == 200
+                root.post("/sign-out")
+
+
 def test_sessions_end():
     with Rollcall() as rc, Panel(rc, panel_idle_limit="30m", panel_session_life="12h") as panel:
         panel.account("root")
@@ -414,6 +442,20 @@ def test_sessions_end():
         assert replay.get("/customers").location == "/sign-in"
         assert replay.post("/customers", token=token, name="Replayed", follow=False).location == "/sign-in"
         assert rc.psql("select count(*) from customer") == "0"
+        # each sees where he is signed in, and ends one of these: nobody else's
+        rc.cli("customer", "add", "Clinic")
+        panel.account("sam", "Clinic")
+        one, two, sam = panel.client(), panel.client(), panel.client()
+        one.sign_in("root")
+        two.sign_in("root")
+        sam.sign_in("sam")
+        names = re.findall(r'name="session" value="(\w+)"', one.get("/me").text)
+        assert len(names) == 1 and "this one" in one.get("/me").text, one.get("/me").text
+        sam.get("/me")
+        assert "had ended already" in sam.post("/sessions/end", session=names[0]).text and two.get("/customers").status == 200
+        assert one.cookies["rollcall"] not in one.get("/me").text
+        assert "is ended" in one.post("/sessions/end", session=names[0]).text
+        assert two.get("/customers").location == "/sign-in" and one.get("/customers").status == 200
         # another password ends the other sessions; a role that is gone ends all
         one, two = panel.client(), panel.client()
         one.sign_in("root")
@@ -489,7 +531,7 @@ def test_trying_for_ever():
         page = c.get("/me/second")
         secret = re.search(r"<code>([A-Z2-7]{32})</code>", page.text)[1]
         sealed = re.search(r'name="sealed" value="([0-9a-f]+)"', page.text)[1]
-        c.post("/me/second", sealed=sealed, code=totp(secret, int(time.time()) // 30))
+        c.post("/me/second", sealed=sealed, password=PASSWORD, code=totp(secret, int(time.time()) // 30))
         d = panel.client()
         d.sign_in("anna")
         texts = [d.post("/sign-in/code", code=f"{i:06}").text for i in range(8)]
