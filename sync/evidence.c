@@ -280,13 +280,15 @@ static void on_taken(struct evidence *e, const struct maillog_event *event, stru
 }
 
 /*
- * RFC 3463 section 3.2: X.1.7 and X.1.8 are about the sender; the rest are about the recipient's
- * address. "No such mailbox" is X.1.1; X.1.10 is what Exchange says for it.
+ * RFC 3463 section 3.2: X.1.7 and X.1.8 are about the sender, and X.1.0 about either address:
+ * Postfix says it of a forged sender whom it does not know, Exchange of one that it blocks, in
+ * answer to RCPT. The rest are about the recipient's address. "No such mailbox" is X.1.1; X.1.10 is
+ * what Exchange says for it.
  */
 static bool about_recipient(const struct maillog_event *event)
 {
-    return event->dsn[0] == 5 && event->dsn[1] == 1 && event->dsn[2] != 7 && event->dsn[2] != 8 &&
-           event->stage != MAILLOG_STAGE_OTHER;
+    return event->dsn[0] == 5 && event->dsn[1] == 1 && event->dsn[2] != 0 && event->dsn[2] != 7 &&
+           event->dsn[2] != 8 && event->stage != MAILLOG_STAGE_OTHER;
 }
 
 static void on_refused(const struct maillog_event *event, struct tally_row *row, int64_t at_s)
