@@ -60,13 +60,16 @@ bool domain_patch_run(struct change *change, const char *sql, int64_t *touched,
     "   $2::jsonb || case $3::text when 'yes' then jsonb_build_object('loaded_at',"                \
     "     coalesce(d.loaded_at, now())) when 'no' then '{\"loaded_at\": null}' else '{}' end) p"   \
     "   where d.name = any ($1) and d.state = 'active')"
+/* Who becomes an alias, or is none any more, has no list of its own that is complete. */
 #define UPDATE                                                                                     \
     "update domain d set customer_id = p.customer_id, alias_of = p.alias_of,"                      \
     " relay_check = p.relay_check, shadow = p.shadow, next_hop = p.next_hop,"                      \
     " recipient_delimiter = p.recipient_delimiter, case_sensitive = p.case_sensitive,"             \
     " threshold = p.threshold, stale_limit = p.stale_limit,"                                       \
     " source_stale_limit = p.source_stale_limit, guard_percent = p.guard_percent,"                 \
-    " follows_directory = p.follows_directory, loaded_at = p.loaded_at,"                           \
+    " follows_directory = p.follows_directory,"                                                    \
+    " loaded_at = case when p.alias_of is not distinct from d.alias_of or $3::text = 'yes'"        \
+    "   then p.loaded_at end,"                                                                     \
     " changed_by = roll_changeset()"                                                               \
     " from patched p, domain old where p.id = d.id and old.id = d.id"                              \
     " and to_jsonb(p) <> to_jsonb(old)"

@@ -241,6 +241,22 @@ static void check_alias(void)
             "no shadow", "an alias has no shadow mode");
     refused(domain_remove(db, NAMES("a.example"), true, "tester", &version, &err), "aliases of it",
             "a target cannot be removed alone");
+    /* its own list is nobody's since it shared another's */
+    works(domain_add(db, NAMES("once.example"), "First", SET("loaded", "yes"), "tester", &version,
+                     &err) &&
+              domain_set(db, NAMES("once.example"), SET("alias-of", "a.example"), "tester",
+                         &version, &err) &&
+              domain_set(db, NAMES("once.example"), SET("alias-of", "none"), "tester", &version, &err),
+          "a complete domain becomes an alias and itself again");
+    is_text(value("select alias_of is null and loaded_at is null from domain where name ="
+                  " 'once.example'"),
+            "t", "its list is not complete any more");
+    works(domain_set(db, NAMES("once.example"), SET("loaded", "yes"), "tester", &version, &err) &&
+              domain_set(db, NAMES("once.example"), SET("alias-of", "none"), "tester", &version, &err),
+          "and set to what it is");
+    is_text(value("select loaded_at is not null from domain where name = 'once.example'"), "t",
+            "it stays complete");
+    works(domain_remove(db, NAMES("once.example"), false, "tester", &version, &err), "it goes");
 }
 
 static void check_customer_move(void)
