@@ -118,11 +118,31 @@ static bool check_dropped(struct work *w, struct err *err)
                    db_text(left, 0, 0));
 }
 
+/* Its lists that wait for other domains than `kept` (an array) would bring claims that nobody takes
+ * back any more. */
+static bool reject_waiting(struct db *db, const char *id, const char *kept, const char *why,
+                           struct err *err)
+{
+    return db_exec(db,
+                   "with old as (update changeset c set state = 'rejected', decided_at = now(),"
+                   "     note = concat_ws('; ', nullif(note, ''), $3::text)"
+                   "   where state = 'held' and source = 'ldap' and source_id = $1::int"
+                   "     and exists (select from held_domain h join domain d on d.id = h.domain_id"
+                   "       where h.changeset_id = c.id and d.name <> all ($2::text[]))"
+                   "   returning id),"
+                   " domains as (delete from held_domain h using old where h.changeset_id = old.id)"
+                   " delete from held_entry h using old where h.changeset_id = old.id",
+                   DB_VALUES(id, kept, why), NULL, err);
+}
+
 static bool store_domains(struct work *w, struct err *err)
 {
     if (w->change->domains == NULL && !w->made)
         return true;
-    return check_domains(w, err) && (w->made || check_dropped(w, err)) &&
+    return check_domains(w, err) &&
+           (w->made || (reject_waiting(w->db, w->id, w->domains.at,
+                                       "its directory feeds other domains now", err) &&
+                        check_dropped(w, err))) &&
            db_exec(w->db,
                    "delete from ldap_source_domain s using domain d where s.source_id = $1::int"
                    " and d.id = s.domain_id and d.name <> all ($2::text[])",
@@ -420,13 +440,16 @@ bool ldap_source_remove(struct db *db, const char *name, const char *actor, stru
     struct ldap_source source;
     BUF_AUTO names = {0};
     DB_RESULT_AUTO claims = NULL;
+    char id[16];
 
     if (!ldap_source_get(db, name, false, &source, err)) /* says which there are */
         return false;
+    snprintf(id, sizeof id, "%d", (int)source.id);
     ldap_source_free(&source);
     if (!db_script(db, "begin", err))
         return false;
-    bool fine = db_query(db, &claims,
+    bool fine = reject_waiting(db, id, "{}", "its directory was removed", err) &&
+                db_query(db, &claims,
                          "select count(*) from recipient r where r.claims && (select"
                          "   array['ldap:' || s.id, 'ldap:' || s.id || '!'] from ldap_source s"
                          "   where lower(s.name) = lower($1))",

@@ -66,6 +66,32 @@ static bool lock_changeset(struct db *db, const char *id, const char *wanted, st
            refuse_state(id, rows, wanted, err);
 }
 
+#define MAYBE_CAPITAL(local) "(" local " ~ '[A-Z]' or octet_length(" local ") <> length(" local "))"
+
+/* An address with capital letters is never found in a domain that does not tell them apart (any
+ * more). `sql`: $1 the changeset; local part, domain. */
+static bool check_case(struct roll_job *job, const char *sql, const char *changeset,
+                       const char *done, struct err *err)
+{
+    DB_RESULT_AUTO found = NULL;
+    char folded[ADDR_LOCAL_MAX + 1];
+    size_t len;
+
+    if (!db_query(job->db, &found, sql, DB_VALUES(changeset), err))
+        return false;
+    for (size_t i = 0; i < db_rows(found); i++) {
+        struct span local = db_span(found, i, 0);
+        const char *name = db_text(found, i, 1);
+        if (!addr_normal_local(local, true, folded, &len) || len != local.len ||
+            memcmp(folded, local.at, len) != 0)
+            return err_set(err, ERR_DATA,
+                           "changeset %s cannot be %s: %s@%s is written with capital letters, "
+                           "which %s does not tell apart any more",
+                           changeset, done, db_text(found, i, 0), name, name);
+    }
+    return true;
+}
+
 /* ---- undo ---- */
 
 /* clang-format off */
@@ -229,6 +255,7 @@ static bool check_kind(struct roll_job *job, struct err *err)
 static bool check_domains(struct roll_job *job, struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
+    DB_RESULT_AUTO moved = NULL;
 
     if (!db_query(job->db, &rows,
                   "select name from domain where id in (select domain_id from roll_diff"
@@ -241,7 +268,23 @@ static bool check_domains(struct roll_job *job, struct err *err)
                        "changeset %s cannot be undone: its addresses were in %s, which is removed "
                        "or an alias now",
                        job->undo, db_text(rows, 0, 0));
-    return true;
+    /* whoever has no address stays where he was when a domain goes to another customer */
+    if (!db_query(job->db, &moved,
+                  "select d.name from roll_diff r join users u on u.id = r.after_user"
+                  " join domain d on d.id = r.domain_id where r.sign <> '-'"
+                  "   and u.customer_id <> d.customer_id order by 1 limit 1",
+                  DB_NO_VALUES, err))
+        return false;
+    if (db_rows(moved) > 0)
+        return err_set(err, ERR_DATA,
+                       "changeset %s cannot be undone: its users are another customer's than %s "
+                       "now is",
+                       job->undo, db_text(moved, 0, 0));
+    return check_case(job,
+                      "select r.local_part, d.name from roll_diff r join domain d"
+                      " on d.id = r.domain_id where r.sign = '+' and not d.case_sensitive"
+                      "   and $1::bigint > 0 and " MAYBE_CAPITAL("r.local_part") " order by 1",
+                      job->undo, "undone", err);
 }
 
 bool roll_undo_draft(struct roll_job *job, struct err *err)
@@ -304,9 +347,34 @@ bool roll_undo(struct db *db, int64_t id, const struct roll_request *request,
 
 /* ---- held lists ---- */
 
+/* Its domains were locked: they are still whose list it is. */
+static bool check_owner(struct roll_job *job, struct err *err)
+{
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!db_query(job->db, &rows,
+                  "select d.name from changeset c join domain d on d.customer_id <> c.customer_id"
+                  " where c.id = $1::bigint and d.state = 'active' and d.id in"
+                  "   (select domain_id from held_entry where changeset_id = $1::bigint"
+                  "   union select domain_id from held_domain where changeset_id = $1::bigint)"
+                  " order by 1 limit 1",
+                  DB_VALUES(job->held), err))
+        return false;
+    return db_rows(rows) == 0 ||
+           err_set(err, ERR_DATA,
+                   "changeset %s cannot be approved: %s belongs to another customer now; reject it",
+                   job->held, db_text(rows, 0, 0));
+}
+
 bool roll_held_check(struct roll_job *job, struct err *err)
 {
-    return lock_changeset(job->db, job->held, "held", err);
+    return lock_changeset(job->db, job->held, "held", err) && check_owner(job, err) &&
+           check_case(
+               job,
+               "select h.local_part, d.name from held_entry h join domain d"
+               " on d.id = h.domain_id where h.changeset_id = $1::bigint"
+               "   and not d.case_sensitive and " MAYBE_CAPITAL("h.local_part") " order by 1",
+               job->held, "approved", err);
 }
 
 static bool forget_list(struct db *db, const char *changeset, struct err *err)

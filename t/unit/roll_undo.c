@@ -2,6 +2,7 @@
  * The one door, scenario by scenario: the guard, what it holds, and undoing. Catches a large loss
  * that is applied unasked, and an undo that does not bring back exactly what was.
  */
+#include "lib/ldap_source.h"
 #include "t/unit/roll_case.h"
 
 /* ---- the guard ---- */
@@ -147,6 +148,61 @@ static void undo_refused(void)
     undo(13, "error 65: changeset 13 changed no address: there is nothing to undo");
 }
 
+/* What it brings back must still be reachable there, and whose domain it is. */
+static void undo_elsewhere(void)
+{
+    start("undo where the domain is another now");
+    add("manual", "Bob@case.test; alice@case.test", "applied +2 -0 ~0");
+    step(ROLL_REMOVE, "manual", "", "Bob@case.test", "applied +0 -1 ~0");
+    must(db, "begin; select roll_begin('x'); update domain set case_sensitive = false,"
+             " changed_by = roll_changeset() where name = 'case.test'; commit");
+    undo(3, "error 65: changeset 3 cannot be undone: Bob@case.test is written with capital "
+            "letters, which case.test does not tell apart any more");
+    step(ROLL_REMOVE, "manual", "", "alice@case.test", "applied +0 -1 ~0");
+    must(db, "begin; select roll_begin('x'); update domain set customer_id = 2,"
+             " changed_by = roll_changeset() where name = 'case.test'; commit");
+    undo(5, "error 65: changeset 5 cannot be undone: its users are another customer's than "
+            "case.test now is");
+}
+
+/* The same of a list that waited. */
+static void held_elsewhere(void)
+{
+    start("approved where the domain is another now");
+    add("ldap:1", "a@case.test; b@case.test; c@case.test; d@case.test; e@case.test",
+        "applied +5 -0 ~0");
+    step(ROLL_FOLLOW, "ldap:1", "case.test", "Zoe@case.test",
+         "held +1 -5 ~0; case.test: held: would remove 5 of 5 addresses (limit 20 %); see "
+         "'rollcall change show 3', apply with 'rollcall change approve 3'");
+    must(db, "begin; select roll_begin('x'); update domain set case_sensitive = false,"
+             " changed_by = roll_changeset() where name = 'case.test'; commit");
+    approve(3, "error 65: changeset 3 cannot be approved: Zoe@case.test is written with capital "
+               "letters, which case.test does not tell apart any more");
+    must(db, "begin; select roll_begin('x'); update domain set case_sensitive = true,"
+             " customer_id = 2, changed_by = roll_changeset() where name = 'case.test';"
+             " update users set customer_id = 2; commit");
+    approve(3, "error 65: changeset 3 cannot be approved: case.test belongs to another customer "
+               "now; reject it");
+}
+
+/* What waits of a directory goes with it: nobody would ever take its claims back. */
+static void held_orphan(void)
+{
+    struct err err;
+
+    start("a held list whose directory is gone");
+    must(db, "insert into ldap_source (name, customer_id) values ('dir', 1);"
+             "insert into ldap_source_domain select 1, id from domain where name = 'a.test'");
+    add("manual", "a@a.test; b@a.test; c@a.test; d@a.test; e@a.test", "applied +5 -0 ~0");
+    step(ROLL_FOLLOW, "ldap:1", "a.test",
+         "a@a.test !; b@a.test !; c@a.test !; d@a.test !; new@a.test",
+         "held +1 -0 ~4; a.test: held: would remove or disable 4 of 5 addresses (limit 20 %); see "
+         "'rollcall change show 3', apply with 'rollcall change approve 3'");
+    ok(ldap_source_remove(db, "dir", "tester", &err), "the directory is removed");
+    check_invariants("directory removed");
+    approve(3, "error 65: changeset 3 is rejected, not held");
+}
+
 static void undo_dry(void)
 {
     struct roll_request request = request_of(ROLL_ADD, "manual");
@@ -249,6 +305,9 @@ int main(void)
     guard();
     guard_by_domain();
     undo_refused();
+    undo_elsewhere();
+    held_elsewhere();
+    held_orphan();
     undo_dry();
     loaded();
     retired();
