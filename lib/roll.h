@@ -79,7 +79,7 @@ struct roll_request {
     bool eager;          /* a first list, that may be given again: it is written while it comes, and
                             the outcome may be ROLL_AGAIN; its users, numbered by roll_numbers(),
                             are there before roll_finish, and roll_tidy_search() in the database is
-                            called meanwhile and after it; not with dry_run or strict */
+                            called after it; not with dry_run or strict */
     struct roll_guard guard;
 };
 

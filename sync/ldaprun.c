@@ -133,6 +133,7 @@ static bool go_ahead(struct run *run, struct err *err)
         .conf = run->options->conf, .source = &run->source, .request = request_of(run)};
     run->ahead_options.request.eager = true;
     run->ahead = ahead_begin(&run->ahead_options, run->spool);
+    run->untidy = run->ahead != NULL;
     return true;
 }
 
@@ -212,13 +213,6 @@ static bool follow(struct run *run, struct err *err)
     return false;
 }
 
-static bool tidy(struct run *run, struct err *err)
-{
-    DB_RESULT_AUTO done = NULL;
-
-    return db_query(run->db, &done, "select roll_tidy_search()", DB_NO_VALUES, err);
-}
-
 /*
  * Users and identities of the list that went ahead are written while its addresses are, and are
  * there just before them: a user without an address is nobody. *done: the roll has the list, and
@@ -232,10 +226,9 @@ static bool finish_ahead(struct run *run, bool *done, struct err *err)
     if (run->ahead == NULL)
         return true;
     bool learned = identities_learn(run->db, run->source.id, run->spool, run->ahead, &ignored) &&
-                   tidy(run, &ignored) && ahead_staged(run->ahead) &&
-                   db_script(run->db, "commit", &ignored);
+                   ahead_staged(run->ahead) && db_script(run->db, "commit", &ignored);
     *done = ahead_end(&run->ahead, learned, &run->outcome);
-    return (learned || db_script(run->db, "rollback", err)) && tidy(run, err);
+    return learned || db_script(run->db, "rollback", err);
 }
 
 /* ---- all of it ---- */
@@ -296,12 +289,26 @@ static bool act(struct run *run, struct err *err)
            ldaprun_record_agreed(run, err);
 }
 
+/*
+ * A first list leaves its entries of the search indexes in their waiting lists. The server is asked
+ * to sort them in, and goes on with that when we have left: the roll has its list already, and
+ * searching is merely slower until then. Should it not come to that, whoever adds the next does it.
+ */
+static void ask_to_tidy(struct run *run)
+{
+    struct err ignored;
+
+    if (run->untidy && run->db != NULL)
+        (void)!db_send(run->db, "select roll_tidy_search()", DB_NO_VALUES, &ignored);
+}
+
 static void run_free(struct run *run)
 {
     if (run->password.at != NULL)
         secret_forget(run->password.at, run->password.len);
     buf_free(&run->password);
     ahead_end(&run->ahead, false, &run->outcome);
+    ask_to_tidy(run);
     spool_close(&run->spool);
     ldap_source_free(&run->source);
     free(run->troubled);

@@ -26,6 +26,7 @@ struct run {
     struct spool *spool;
     struct ahead_options ahead_options;
     struct ahead *ahead; /* a first list is on its way onto the roll; or NULL */
+    bool untidy;         /* or was: roll_tidy_search() is due */
     struct gather_report report;
     struct roll_outcome outcome;
     const char *what; /* the outcome in a word */

@@ -379,7 +379,8 @@ def test_killed_at_any_moment():
 
 def test_a_first_answer_goes_ahead():
     """A first list is written while it is read. Catches addresses or users of half an answer, an entry that is known by
-    another's user, and a first list that is not compared although somebody is on the roll."""
+    another's user, a first list that is not compared although somebody is on the roll, and new entries of the search
+    indexes that nobody sorts in, so that each search reads all of them."""
     people, all_of_them = 3000, 9000  # more than one piece
     traces = """select (select count(*) from recipient), (select count(*) from users), (select count(*) from ldap_user),
         (select count(*) from changeset where mode = 'follow')"""
@@ -395,6 +396,9 @@ def test_a_first_answer_goes_ahead():
         assert (done["outcome"], done["added"]) == ("applied", str(all_of_them)), done
         assert rc.psql("select last_value % 4096 from users_id_seq") == "0", "it went ahead"
         assert rc.psql(traces) == f"{all_of_them}|{people}|{people}|1" and rc.psql(known) == str(people)
+        rc.psql("create extension pgstattuple")
+        eventually(lambda: rc.psql("""select sum(pending_tuples) from unnest('{recipient_fragment,users_fragment}'::regclass[]) i,
+            pgstatginindex(i)""") == "0", what="the search indexes in order")
         rules_hold(rc)
         assert sync(rc)["outcome"] == "unchanged"
         # undone: the tombstones are somebody, so that the list is compared; who is who stays
