@@ -223,13 +223,14 @@ def test_all_that_is_held():
             seen += [link for link in links if "before=" not in link]
         assert len(seen) == len(set(seen)) == 120, len(seen)
         page = c.get(seen[0])
-        assert page.status == 200 and "Asia/Kolkata" in page.text
-        hour = m.rc.psql("select to_char(max(received_at) at time zone 'Asia/Kolkata', 'YYYY-MM-DD HH24:MI') from "
+        assert page.status == 200 and " UTC+5:30" in page.text
+        hour = m.rc.psql("select to_char(max(received_at) at time zone 'Asia/Kolkata', 'FMDD Mon YYYY, HH24:MI') from "
                          "quarantine_recipient where local_part = 'ann'")
         assert hour in page.text, hour
         # a zone that the server does not know is GMT
         m.rc.psql("update report_setting set zone = 'Moon/Crater'")
-        assert " UTC" in c.get(seen[0]).text
+        text = c.get(seen[0]).text
+        assert " UTC" in text and " UTC+" not in text
 
 
 def test_viruses():
