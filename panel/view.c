@@ -215,8 +215,12 @@ void view_time(struct data *map, const char *key, struct span text)
     struct data *time = data_child(map, key);
     struct when when;
 
-    if (!when_parse(text, &when))
+    if (!when_parse(text, &when)) { /* none; or not a timestamptz's text: shown as it is */
+        data_span(time, "day", text);
+        data_span(time, "short", text);
+        data_span(time, "exact", text);
         return;
+    }
     put_when(time, "day", WHEN_DAY, when);
     put_when(time, "short", WHEN_MINUTE, when);
     put_when(time, "exact", WHEN_EXACT, when);
