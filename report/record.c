@@ -114,12 +114,26 @@ struct recipient {
     char local[ADDR_LOCAL_MAX + 1], base[ADDR_LOCAL_MAX + 1]; /* base "": it has no tag */
 };
 
+/* As asked, and without the tag; only the latter where a roll cannot hold the whole: a tag may be
+ * long. False: on nobody's roll, whatever happens. */
+static bool take_local(struct recipient *recipient, struct span asked)
+{
+    const struct domain *d = &recipient->domain;
+    struct span base;
+    size_t len;
+
+    if (!addr_normal_local(asked, !d->case_sensitive, recipient->local, &len))
+        return addr_without_tag(asked, d->delimiter, &base) &&
+               addr_normal_local(base, !d->case_sensitive, recipient->local, &len);
+    if (addr_without_tag(span_of(recipient->local, len), d->delimiter, &base))
+        snprintf(recipient->base, sizeof recipient->base, "%.*s", (int)base.len, base.at);
+    return true;
+}
+
 static bool look_up(struct recorder *r, const char *address, struct recipient *recipient,
                     struct err *err)
 {
     struct addr_asked asked;
-    struct span base;
-    size_t len;
 
     *recipient = (struct recipient){0};
     if (!addr_split_asked(span_text(address), &asked))
@@ -127,12 +141,8 @@ static bool look_up(struct recorder *r, const char *address, struct recipient *r
     struct domain *d = &recipient->domain;
     if (!remembered(r, asked.domain, d) && !ask_domain(r, asked.domain, d, err))
         return false;
-    if (d->id == 0)
-        return true;
-    if (!addr_normal_local(asked.local, !d->case_sensitive, recipient->local, &len))
-        d->id = 0; /* on nobody's roll, whatever happens */
-    else if (addr_without_tag(span_of(recipient->local, len), d->delimiter, &base))
-        snprintf(recipient->base, sizeof recipient->base, "%.*s", (int)base.len, base.at);
+    if (d->id != 0 && !take_local(recipient, asked.local))
+        d->id = 0;
     return true;
 }
 
