@@ -28,6 +28,7 @@ static const int64_t PAUSE = 5 * CLOCK_SECOND;    /* after trouble that is not a
 static const int64_t CONNECT = 30 * CLOCK_SECOND; /* to the mail server */
 static const int64_t MESSAGE = 600 * CLOCK_SECOND;
 static const int64_t HOLD = CLOCK_SECOND * 3 / 10; /* before what was taken is given back */
+static const int64_t MOMENT = CLOCK_SECOND / 500;  /* for others to be recorded with one */
 enum { TRIES_DOUBLE = 6 };                         /* the wait grows from a minute to an hour */
 
 struct sender {
@@ -372,7 +373,7 @@ bool outbox_send(const struct outbox_options *options, struct outbox_tally *tall
     size_t count = (size_t)options->conf->mail_connections, started = 0;
     struct sender *senders = mem_zero(count, sizeof *senders);
     struct compose shared = {.conf = options->conf};
-    struct sent *sent = sent_open(options->conf);
+    struct sent *sent = sent_open(options->conf, MOMENT);
     struct take_place place;
     uint8_t seal[SECRET_KEY];
     bool fine = compose_prepare(&shared, err) &&

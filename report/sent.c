@@ -4,12 +4,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "lib/clock.h"
 #include "lib/db.h"
 
 struct sent {
     const struct conf *conf;
+    int64_t moment_us;
     pthread_mutex_t lock;
     pthread_cond_t ended;        /* an attempt has */
+    pthread_cond_t enough;       /* is noted to be worth a commit */
     struct buf ids;              /* noted and not recorded: "1,2,3" */
     uint64_t noted, recorded;    /* how many ever */
     uint64_t attempts, failures; /* the number of the last attempt that began, that failed */
@@ -18,13 +21,19 @@ struct sent {
     struct db *db;               /* whoever is busy has it */
 };
 
-struct sent *sent_open(const struct conf *conf)
+struct sent *sent_open(const struct conf *conf, int64_t moment_us)
 {
     struct sent *s = mem_zero(1, sizeof *s);
+    pthread_condattr_t clock;
 
     s->conf = conf;
+    s->moment_us = moment_us;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->ended, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->enough, &clock);
+    pthread_condattr_destroy(&clock);
     return s;
 }
 
@@ -37,9 +46,16 @@ void sent_close(struct sent **sent)
     db_close(&s->db);
     buf_free(&s->ids);
     pthread_cond_destroy(&s->ended);
+    pthread_cond_destroy(&s->enough);
     pthread_mutex_destroy(&s->lock);
     free(s);
     *sent = NULL;
+}
+
+/* Half of the connections: the others are on the way to their next last dot meanwhile. */
+static bool is_enough(const struct sent *s)
+{
+    return s->noted - s->recorded >= (uint64_t)(s->conf->mail_connections + 1) / 2;
 }
 
 uint64_t sent_note(struct sent *sent, const char *id)
@@ -49,6 +65,8 @@ uint64_t sent_note(struct sent *sent, const char *id)
         buf_text(&sent->ids, ",");
     buf_text(&sent->ids, id);
     uint64_t place = ++sent->noted;
+    if (is_enough(sent))
+        pthread_cond_signal(&sent->enough);
     pthread_mutex_unlock(&sent->lock);
     return place;
 }
@@ -98,16 +116,27 @@ static bool record(struct sent *s, const char *ids, struct err *err)
 
 /* ---- with the lock ---- */
 
-/* Records what is noted; what is noted meanwhile is left to the next. */
+/* The lock is free meanwhile; what is noted then still comes into this attempt. */
+static void gather(struct sent *s)
+{
+    const struct timespec until = clock_until(s->moment_us);
+    bool in_time = true;
+
+    while (in_time && !is_enough(s))
+        in_time = pthread_cond_timedwait(&s->enough, &s->lock, &until) == 0;
+}
+
+/* Records what is noted, after a moment for others; what is noted later is left to the next. */
 static void lead(struct sent *s)
 {
-    struct buf ids = s->ids;
-    uint64_t upto = s->noted;
     struct err err;
 
-    s->ids = (struct buf){0};
     s->busy = true;
     s->attempts++;
+    gather(s);
+    struct buf ids = s->ids;
+    uint64_t upto = s->noted;
+    s->ids = (struct buf){0};
     pthread_mutex_unlock(&s->lock);
     bool fine = record(s, ids.at, &err);
     pthread_mutex_lock(&s->lock);

@@ -3,8 +3,9 @@
  *
  * A sender notes a mail when the server has said yes, and hands the next one over up to its last
  * dot; there it waits until the one before is recorded (sent_record). Whoever comes first to that
- * point records what all have noted by then. So of each connection at most one mail is taken and
- * not recorded, as if each had its own transaction.
+ * point waits a moment for others, for a commit costs more than the moment, and records what all
+ * have noted by then. So of each connection at most one mail is taken and not recorded, as if each
+ * had its own transaction.
  */
 #ifndef ROLLCALL_SENT_H
 #define ROLLCALL_SENT_H
@@ -17,8 +18,9 @@
 
 struct sent;
 
-/* Makes no connection yet. */
-struct sent *sent_open(const struct conf *conf);
+/* Makes no connection yet. moment_us: how long a recording waits until half of the connections have
+ * noted a mail; a multiple of what a commit takes delays the mails more than it saves. */
+struct sent *sent_open(const struct conf *conf, int64_t moment_us);
 void sent_close(struct sent **sent); /* nulls; NULL allowed */
 
 /* Notes a row of the outbox; returns its place in the order of all that was noted. */
