@@ -87,6 +87,18 @@ static bool check_shadow(struct change *change, const char *target, struct err *
     return domain_refuse(change, SUCH "d.alias_of is not null order by 1", complaint, err);
 }
 
+/* A directory goes with the domains that it feeds. A list of it that waits can be approved by nobody
+ * then: the next run puts another in its place, for the customer whose they are now. */
+static bool move_sources(struct change *change, const char *customer, struct err *err)
+{
+    return db_exec(change->db,
+                   "update ldap_source s set customer_id = $2::int, digest = null,"
+                   " held_digest = null, held = null where s.customer_id <> $2::int and exists"
+                   " (select from ldap_source_domain f join domain d on d.id = f.domain_id"
+                   "  where f.source_id = s.id and d.name = any ($1))",
+                   DB_VALUES(change->names.at, customer), NULL, err);
+}
+
 /* A domain goes to another customer with its users and whatever is tied to it. */
 static bool move_customer(struct change *change, const char *customer, struct err *err)
 {
@@ -107,6 +119,16 @@ static bool move_customer(struct change *change, const char *customer, struct er
                " order by 1",
                DB_VALUES(change->names.at, customer),
                "its users have addresses in other domains too: name these domains as well", err) &&
+           domain_refuse_rows(
+               change->db,
+               SUCH "d.customer_id <> $2::int and exists (select from ldap_source_domain f"
+                    " join ldap_source_domain other on other.source_id = f.source_id"
+                    " join domain e on e.id = other.domain_id"
+                    " where f.domain_id = d.id and e.name <> all ($1)) order by 1",
+               DB_VALUES(change->names.at, customer),
+               "its directory feeds other domains too ('rollcall ldap list'): name these as well",
+               err) &&
+           move_sources(change, customer, err) &&
            db_exec(change->db,
                    "update users set customer_id = $2::int where customer_id <> $2::int and id in"
                    " (select r.user_id from recipient r join domain d on d.id = r.domain_id"

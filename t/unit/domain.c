@@ -270,12 +270,25 @@ static void check_customer_move(void)
     refused(domain_set(db, NAMES("a.example", "alias.example"), SET("customer", "Zweite Füße GmbH"),
                        "tester", &version, &err),
             "users have addresses", "nor a part of its users");
+    /* or the former customer's directory would go on saying who exists there */
+    run("insert into ldap_source (name, customer_id, digest) select 'ad', customer_id, 'x' from domain"
+        " where name = 'a.example';"
+        "insert into ldap_source_domain select s.id, d.id from ldap_source s, domain d"
+        " where d.name in ('a.example', 'c.example')");
+    refused(domain_set(db, NAMES("a.example", "b.example", "alias.example"),
+                       SET("customer", "Zweite Füße GmbH"), "tester", &version, &err),
+            "a.example: its directory feeds other domains", "nor a directory");
+    run("delete from ldap_source_domain f using domain d where d.id = f.domain_id"
+        " and d.name = 'c.example'");
     works(domain_set(db, NAMES("a.example", "b.example", "alias.example"),
                      SET("customer", "Zweite Füße GmbH"), "tester", &version, &err),
           "together they go");
     is_text(value("select count(*) from users u join customer c on c.id = u.customer_id"
                   " where c.name like 'Zweite%'"),
             "2", "with the users");
+    is_text(value("select c.name || (s.digest is null) from ldap_source s"
+                  " join customer c on c.id = s.customer_id"),
+            "Zweite Füße GmbHtrue", "and the directory, which is compared anew");
 }
 
 static void check_case(void)
