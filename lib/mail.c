@@ -107,13 +107,22 @@ static void put_name(struct buf *out, const char *name)
     buf_text(out, "\"");
 }
 
+/* How much stands on the line that is being written. */
+static size_t column_of(const struct buf *out)
+{
+    const char *end = out->len > 0 ? memrchr(out->at, '\n', out->len) : NULL;
+
+    return end != NULL ? (size_t)(out->at + out->len - end) - 1 : out->len;
+}
+
 /* An address is ours or was parsed (lib/addr): here only nothing may end its line. */
 static void put_address(struct buf *out, const char *name, const char *display, const char *address)
 {
     buf_printf(out, "%s: ", name);
     if (display != NULL && display[0] != '\0') {
         put_name(out, display);
-        buf_text(out, "\r\n ");
+        bool fits = column_of(out) + strlen(" <>") + strlen(address) <= LINE;
+        buf_text(out, fits ? " " : "\r\n ");
     }
     buf_text(out, "<");
     for (const char *c = address; *c != '\0'; c++) {
@@ -136,37 +145,64 @@ static void put_date(struct buf *out, int64_t date)
 
 /* ---- bodies ---- */
 
-static bool is_literal(unsigned char c)
+static bool is_literal(char c)
 {
     return (c >= '!' && c <= '~' && c != '=') || c == ' ' || c == '\t';
+}
+
+/* How many characters from here, `most` at most, stand for themselves. */
+static size_t literal_run(const char *at, size_t most)
+{
+    size_t len = 0;
+
+    while (len < most && is_literal(at[len]))
+        len++;
+    return len;
+}
+
+static char *put_code(char *at, char c)
+{
+    static const char hex[] = "0123456789ABCDEF";
+
+    *at++ = '=';
+    *at++ = hex[(unsigned char)c >> 4];
+    *at++ = hex[(unsigned char)c & 15];
+    return at;
 }
 
 /* One line without its end. A blank at the end is encoded, so that nobody takes it away. */
 static void put_line(struct buf *out, struct span line)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    char row[LINE + 3];
-    size_t column = 0;
+    bool blank = line.len > 0 && (line.at[line.len - 1] == ' ' || line.at[line.len - 1] == '\t');
+    size_t literals = line.len - blank, column = 0;
+    char *start = buf_room(out, 4 * line.len + 8), *at = start; /* 25 codes and "=\r\n": 3.12 */
 
-    for (size_t i = 0; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.at[i];
-        bool last = i + 1 == line.len;
-        bool literal = is_literal(c) && !(last && (c == ' ' || c == '\t'));
-        if (column + (literal ? 1 : 3) > (last ? LINE : LINE - 1)) {
-            memcpy(row + column, "=\r\n", 3);
-            buf_append(out, row, column + 3);
+    for (size_t i = 0; i < line.len;) {
+        size_t left = line.len - i, room = LINE - 1 - column;
+        /* the last one needs no room for a '=' behind it */
+        size_t most = i < literals ? (literals - i < room ? literals - i : room) : 0;
+        size_t run = literal_run(line.at + i, most);
+        if (run == room && left == run + 1 && !blank && is_literal(line.at[i + run]))
+            run++;
+        memcpy(at, line.at + i, run);
+        at += run;
+        i += run;
+        column += run;
+        if (i == line.len)
+            break;
+        bool code = i >= literals || !is_literal(line.at[i]);
+        if (column + (code ? 3 : 1) > LINE - (i + 1 < line.len)) {
+            memcpy(at, "=\r\n", 3);
+            at += 3;
             column = 0;
+        } else if (code) {
+            at = put_code(at, line.at[i++]);
+            column += 3;
         }
-        if (literal) {
-            row[column++] = (char)c;
-            continue;
-        }
-        row[column++] = '=';
-        row[column++] = hex[c >> 4];
-        row[column++] = hex[c & 15];
     }
-    memcpy(row + column, "\r\n", 2);
-    buf_append(out, row, column + 2);
+    memcpy(at, "\r\n", 2);
+    out->len += (size_t)(at + 2 - start);
+    out->at[out->len] = '\0';
 }
 
 void mail_quoted_printable(struct buf *out, struct span text)
@@ -226,8 +262,10 @@ static void put_list(struct buf *out, const struct mail *mail)
 void mail_compose(struct buf *out, const struct mail *mail)
 {
     put_date(out, mail->date);
-    put_address(out, "From", mail->from_name, mail->from);
+    /* To right behind the envelope's recipient, From in front of the next envelope's sender:
+     * Postfix remembers the address that it looked at last, and asks about half as many anew. */
     put_address(out, "To", mail->to_name, mail->to);
+    put_address(out, "From", mail->from_name, mail->from);
     mail_field(out, "Subject", mail->subject);
     put_address(out, "Message-ID", NULL, mail->message_id);
     buf_text(out, "Auto-Submitted: auto-generated\r\n"

@@ -98,25 +98,47 @@ static size_t raw_piece(struct source *s)
     return got;
 }
 
+/* Where the next of these characters is, or the end; *found is kept until it is passed. */
+static const char *next_of(char c, const char *at, const char *end, const char **found)
+{
+    if (*found == NULL || *found < at) {
+        *found = memchr(at, c, (size_t)(end - at));
+        if (*found == NULL)
+            *found = end;
+    }
+    return *found;
+}
+
 /* CRLF for every CRLF, bare LF and bare CR; a dot more where a line begins with one. */
 static void put_lines(struct submit *s, size_t len)
 {
     struct source *from = &s->source;
+    const char *in = from->in, *end = in + len, *cr = NULL, *lf = NULL;
     char *out = buf_room(&s->out, 2 * len + 2), *at = out;
 
-    for (size_t i = 0; i < len; i++) {
-        char c = from->in[i];
-        if (from->after_cr && c != '\n') {
+    while (in < end) {
+        if (from->after_cr && *in != '\n') {
             *at++ = '\n';
             from->at_line_start = true;
         }
-        if (c == '\n' && !from->after_cr)
-            *at++ = '\r';
-        if (c == '.' && from->at_line_start)
+        if (*in == '.' && from->at_line_start)
             *at++ = '.';
-        *at++ = c;
-        from->after_cr = c == '\r';
-        from->at_line_start = c == '\n';
+        const char *stop = next_of('\r', in, end, &cr);
+        if (next_of('\n', in, end, &lf) < stop)
+            stop = lf;
+        size_t run = (size_t)(stop - in);
+        memcpy(at, in, run);
+        at += run;
+        from->after_cr &= run == 0;
+        from->at_line_start &= run == 0;
+        in = stop;
+        if (in == end)
+            break;
+        if (*in == '\n' && !from->after_cr)
+            *at++ = '\r';
+        *at++ = *in;
+        from->after_cr = *in == '\r';
+        from->at_line_start = *in++ == '\n';
     }
     s->out.len += (size_t)(at - out);
 }

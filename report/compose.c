@@ -140,11 +140,11 @@ static bool make_batch(struct compose *compose, const struct compose_kind *kind,
 
     snprintf(from, sizeof from, "%" PRId64, first);
     snprintf(to, sizeof to, "%" PRId64, first + COMPOSE_BATCH);
-    if (!db_query(compose->db, &runs, kind->runs, DB_VALUES(from, to), err))
+    if (!db_query_kept(compose->db, &runs, kind->runs, DB_VALUES(from, to), err))
         return false;
     compose_arrays(runs, &ids, &categories, &block_lists);
-    return db_query(compose->db, &entries, kind->entries,
-                    DB_VALUES(ids.at, categories.at, block_lists.at), err) &&
+    return db_query_kept(compose->db, &entries, kind->entries,
+                         DB_VALUES(ids.at, categories.at, block_lists.at), err) &&
            compose_batch(compose, kind, runs, entries, NULL, made, err);
 }
 
@@ -153,11 +153,14 @@ static bool make_all(struct compose *compose, const struct compose_kind *kind, i
 {
     DB_RESULT_AUTO count = NULL;
 
-    /* the tables may have grown since anybody looked at them: a batch goes by indexes */
-    if (!db_script(compose->db, "reset enable_seqscan; set jit = off", err) ||
+    /* the tables may have grown since anybody looked at them: a batch goes by indexes, and its plan
+     * is the next one's too */
+    if (!db_script(compose->db, "reset enable_seqscan; reset plan_cache_mode; set jit = off",
+                   err) ||
         !find_due(compose, kind, err) ||
         !db_query(compose->db, &count, "select count(*) from turn", DB_NO_VALUES, err) ||
-        !db_script(compose->db, "set enable_seqscan = off", err))
+        !db_script(compose->db,
+                   "set enable_seqscan = off; set plan_cache_mode = force_generic_plan", err))
         return false;
     for (int64_t first = 0; first < db_int(count, 0, 0); first += COMPOSE_BATCH) {
         if (!db_script(compose->db, "begin", err))

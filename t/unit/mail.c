@@ -53,6 +53,19 @@ static void check_body(const char *text, const char *want)
     is_text(out.at, want, "%.30s", text);
 }
 
+/* So many letters, then `text`. */
+static void check_end(int letters, const char *text, const char *want)
+{
+    BUF_AUTO line = {0};
+    BUF_AUTO out = {0};
+
+    for (int i = 0; i < letters; i++)
+        buf_text(&line, "x");
+    buf_text(&line, text);
+    mail_quoted_printable(&out, span_of(line.at, line.len));
+    is_text(out.at + letters, want, "behind %d letters", letters);
+}
+
 static void check_bodies(void)
 {
     BUF_AUTO long_line = {0};
@@ -73,9 +86,36 @@ static void check_bodies(void)
     buf_clear(&out);
     mail_quoted_printable(&out, span_of(long_line.at, long_line.len));
     is_int(out.len, 75 + 3 + 1 + 3 + 2, "77 are two");
+    check_end(75, "\xfc", "=\r\n=FC\r\n");
+    check_end(74, "\xfc", "=\r\n=FC\r\n");
+    check_end(73, "\xfc", "=FC\r\n");
+    check_end(72, "\xfcx", "=FCx\r\n");
+    check_end(75, " ", "=\r\n=20\r\n");
+    check_end(73, "\t", "=09\r\n");
+    check_end(73, " \t", " =\r\n=09\r\n");
+    check_end(75, "=", "=\r\n=3D\r\n");
+    check_end(75, "x", "x\r\n");
+    check_end(75, "xx", "=\r\nxx\r\n");
     buf_clear(&out);
     mail_html(&out, "<a href='x'>&\"");
     is_text(out.at, "&lt;a href=&#39;x&#39;&gt;&amp;&quot;", "HTML");
+}
+
+static void check_folding(void)
+{
+    static const char address[] = "a-name-of-thirty-characters-or@example.org";
+    BUF_AUTO out = {0};
+
+    mail_compose(&out, &(struct mail){.to_name = "abcdefghijklmnopqrstuvwxy",
+                                      .from_name = "abcdefghijklmnopqrstuvwxy",
+                                      .to = address,
+                                      .from = address,
+                                      .subject = "s",
+                                      .message_id = "1@example.com"});
+    ok(strstr(out.at, "To: \"abcdefghijklmnopqrstuvwxy\" <a-name") != NULL,
+       "name and address on a line of 76 octets");
+    ok(strstr(out.at, "From: \"abcdefghijklmnopqrstuvwxy\"\r\n <a-name") != NULL,
+       "on two, where it would be longer");
 }
 
 static void check_whole(void)
@@ -93,10 +133,12 @@ static void check_whole(void)
                         .text = span_of("t\n", 2),
                         .html = span_of("<p>h", 4)};
 
+    check_folding();
     mail_compose(&out, &mail);
     ok(strstr(out.at, "Date: Tue, 24 Nov 2026 14:05:00 +0000\r\n") != NULL, "date");
-    ok(strstr(out.at, "From: \"A \\\"quoted\\\" name\"\r\n <a@example.com>\r\n") != NULL,
+    ok(strstr(out.at, "From: \"A \\\"quoted\\\" name\" <a@example.com>\r\n") != NULL,
        "a plain name is quoted, not encoded");
+    ok(strstr(out.at, "\r\nTo: <b@") < strstr(out.at, "\r\nFrom: "), "To, then From");
     ok(strstr(out.at, "To: <b@example.com??X: y>\r\n") != NULL, "an address ends no line");
     ok(strstr(out.at, "\r\n\r\n--=_rollcall\r\n") != NULL, "parts");
     ok(strcmp(out.at + out.len - 18, "\r\n--=_rollcall--\r\n") == 0, "and their end");
