@@ -54,20 +54,20 @@ static struct span next_character(struct span *rest)
     return bad ? span_text(REPLACEMENT) : character;
 }
 
-/* How many bytes from here are plain visible ASCII: most text is, and needs no closer look. */
-static size_t plain_run(struct span text, size_t most)
+/* How many bytes from here are ASCII from `least` on: most text is, and needs no closer look. */
+static size_t plain_run(struct span text, char least, size_t most)
 {
     size_t len = 0;
 
-    while (len < text.len && len <= most && text.at[len] > ' ' && text.at[len] < 0x7f)
+    while (len < text.len && len <= most && text.at[len] >= least && text.at[len] < 0x7f)
         len++;
     return len;
 }
 
-/* Appends the next run of plain text, or the next character. */
-static void put_next(struct buf *out, struct span *rest, size_t most)
+/* Appends the next run of plain text (from `least` on), or the next character. */
+static void put_next(struct buf *out, struct span *rest, char least, size_t most)
 {
-    size_t len = plain_run(*rest, most);
+    size_t len = plain_run(*rest, least, most);
     struct span piece = span_of(rest->at, len);
 
     if (len > 0)
@@ -111,7 +111,7 @@ void display_line(struct buf *out, struct span text, size_t most)
         if (blank)
             buf_text(out, " ");
         blank = false;
-        put_next(out, &text, most);
+        put_next(out, &text, '!', most);
     }
     cut(out, start, most);
 }
@@ -120,6 +120,7 @@ void display_text(struct buf *out, struct span text, size_t most)
 {
     size_t start = out->len;
 
+    buf_reserve(out, text.len < most ? text.len : most);
     buf_text(out, "");
     while (text.len > 0 && out->len - start <= most) {
         char c = text.at[0];
@@ -129,7 +130,7 @@ void display_text(struct buf *out, struct span text, size_t most)
             text = span_of(text.at + used, text.len - used);
             continue;
         }
-        put_next(out, &text, most);
+        put_next(out, &text, ' ', most);
     }
     cut(out, start, most);
 }

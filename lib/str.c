@@ -181,9 +181,28 @@ size_t str_utf8_sequence(struct span s)
     return overlong || surrogate || beyond ? 0 : n;
 }
 
+/* How many bytes from here, in eights, are ASCII. */
+static size_t ascii_run(struct span s)
+{
+    size_t len = 0;
+    uint64_t eight;
+
+    for (; len + sizeof eight <= s.len; len += sizeof eight) {
+        memcpy(&eight, s.at + len, sizeof eight);
+        if ((eight & UINT64_C(0x8080808080808080)) != 0)
+            break;
+    }
+    return len;
+}
+
 bool str_utf8_valid(struct span s)
 {
     while (s.len > 0) {
+        size_t run = ascii_run(s);
+        if (run > 0) {
+            s = span_of(s.at + run, s.len - run);
+            continue;
+        }
         size_t n = str_utf8_sequence(s);
         if (n == 0)
             return false;

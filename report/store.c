@@ -176,16 +176,17 @@ static bool give_up(struct store_writing *w, struct err *err)
     return false;
 }
 
-static bool create(struct store_writing *w)
+/* Writes what is held into a new file of that directory. */
+static bool create(struct store_writing *w, int directory_fd)
 {
-    w->fd = openat(w->store->tmp_fd, w->name + 3, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    w->fd = openat(directory_fd, w->name + 3, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     return w->fd >= 0 && write_all(w->fd, span_of(w->held.at, w->held.len));
 }
 
 /* What comes goes to the file from now on. */
 static bool spill(struct store_writing *w)
 {
-    bool fine = create(w);
+    bool fine = create(w, w->store->tmp_fd);
 
     buf_free(&w->held);
     return fine;
@@ -218,7 +219,9 @@ bool store_write(struct store_writing *writing, struct span bytes, struct err *e
     return true;
 }
 
-static bool put_seal(struct store_writing *w)
+/* Sealed and on its shelf: what was held is written there at once, and sealed then, so that what a
+ * crash leaves of it is known as such. */
+static bool put_on_shelf(struct store_writing *w, const struct shelf *shelf)
 {
     char seal[STORE_SEAL + 1];
     int len = snprintf(seal, sizeof seal, "%s%020" PRIu64 " ", seal_mark, w->size);
@@ -226,33 +229,33 @@ static bool put_seal(struct store_writing *w)
     secret_digest_end(&w->digesting, w->digest);
     str_hex(seal + len, w->digest, SECRET_DIGEST);
     seal[STORE_SEAL - 1] = '\n';
-    if (w->fd >= 0)
-        return pwrite(w->fd, seal, STORE_SEAL, 0) == STORE_SEAL;
-    memcpy(w->held.at, seal, STORE_SEAL);
-    return create(w);
+    if (w->fd < 0)
+        return create(w, shelf->fd) && pwrite(w->fd, seal, STORE_SEAL, 0) == STORE_SEAL;
+    return pwrite(w->fd, seal, STORE_SEAL, 0) == STORE_SEAL &&
+           renameat(w->store->tmp_fd, w->name + 3, shelf->fd, w->name + 3) == 0;
 }
 
 bool store_commit(struct store_writing *writing, struct err *err)
 {
-    struct store *s = writing->store;
     unsigned number = 0;
 
-    if (!put_seal(writing) || !shelf_of(writing->name, &number))
+    if (!shelf_of(writing->name, &number))
         return give_up(writing, err);
-    struct shelf *shelf = &s->shelves[number];
+    struct shelf *shelf = &writing->store->shelves[number];
     writing->failures = shelf->failures;
-    if (renameat(s->tmp_fd, writing->name + 3, shelf->fd, writing->name + 3) != 0)
-        return give_up(writing, err);
-    writing->place = ++shelf->placed;
-    bool durable = fsync(writing->fd) == 0;
-    int code = errno;
+    bool durable = put_on_shelf(writing, shelf);
+    if (durable) {
+        writing->place = ++shelf->placed;
+        durable = fsync(writing->fd) == 0;
+    }
+    if (!durable) {
+        give_up(writing, err);
+        unlinkat(shelf->fd, writing->name + 3, 0);
+        return false;
+    }
     close(writing->fd);
     writing->fd = -1;
-    if (durable)
-        return true;
-    unlinkat(shelf->fd, writing->name + 3, 0);
-    errno = code;
-    return fail(err, s, writing->name);
+    return true;
 }
 
 /* One fsync serves all that lie on the shelf. It tells of a failure once: whoever put something
@@ -350,6 +353,19 @@ bool store_remove(struct store *store, const char *name, struct err *err)
 
     return !shelf_of(name, &shelf) || unlinkat(store->shelves[shelf].fd, name + 3, 0) == 0 ||
            errno == ENOENT || fail(err, store, name);
+}
+
+bool store_remove_unsealed(struct store *store, const char *name)
+{
+    static const char unsealed[STORE_SEAL];
+    char seal[STORE_SEAL];
+    struct err err;
+    int fd = store_read(store, name, &err);
+    ssize_t n = fd >= 0 ? pread(fd, seal, STORE_SEAL, 0) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    return n >= 0 && memcmp(seal, unsealed, (size_t)n) == 0 && store_remove(store, name, &err);
 }
 
 bool store_list(struct store *store, unsigned shelf, store_file_fn *file, void *context,

@@ -2,12 +2,12 @@
  * store - the message files of a gateway's quarantine
  *
  * quarantine_directory/ab/abcdef… holds a seal, the envelope (envelope.h) and the message as they
- * came. A file is written in tmp/ (at once, when it is whole; a long one as it comes), sealed with
- * the message's size and digest, renamed to its shelf, and then it and the shelf are made durable:
- * in that order file systems with a journal need to write it once. Files that come at about the
- * same time lie on the same shelf, so that it is made durable once for several (whoever records
- * several messages does it). After a power cut a
- * file may be less than its seal says: then nobody was told that it is kept. One process owns the
+ * came. A long message is written in tmp/ as it comes, sealed with its size and digest and renamed
+ * to its shelf; another one is written on its shelf once it is whole, and then sealed. Then the file
+ * and the shelf are made durable: in that order file systems with a journal need to write it once.
+ * Files that come at about the same time lie on the same shelf, so that it is made durable once for
+ * several (whoever records several messages does it). After a crash a file may have no seal, after a
+ * power cut be less than its seal says: then nobody was told that it is kept. One process owns the
  * directory (a lock); it may be used by many threads.
  */
 #ifndef ROLLCALL_STORE_H
@@ -67,6 +67,8 @@ bool store_harden(struct store *store, int fd, const char *name, struct err *err
 bool store_read_seal(int fd, uint64_t *size, uint8_t digest[SECRET_DIGEST]) MUST_CHECK;
 /* It being gone already is fine. */
 bool store_remove(struct store *store, const char *name, struct err *err) MUST_CHECK;
+/* Only if it was begun and never sealed, as after a crash. True: it was so, and is gone. */
+bool store_remove_unsealed(struct store *store, const char *name) MUST_CHECK;
 
 /* Calls `file` for every file of a shelf (0…255) with the time of its last change. */
 typedef void store_file_fn(void *context, const char *name, int64_t changed_us);

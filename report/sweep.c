@@ -75,6 +75,9 @@ static void mend_file(struct errand *e, const char *name)
             log_write(LOG_QUARANTINE_TROUBLE, "%s", err.text);
         return;
     case RECORD_HALF: /* perhaps a person can make something of it */
+        if (store_remove_unsealed(e->options.store, name))
+            return; /* but that we ended while it was written: nobody was answered */
+        __attribute__((fallthrough));
     case RECORD_FAILED:
     case RECORD_UNSURE:
         log_write(LOG_QUARANTINE_TROUBLE, "%s: has no row: %s", name, err.text);

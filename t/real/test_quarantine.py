@@ -430,8 +430,13 @@ def test_mending():
         junk = q.files()[0].parent / ("0" * 32)
         junk.write_text("no message of ours")
         own(junk, POLICY_USER)
+        begun = [q.files()[0].parent / (digit * 32) for digit in "123"]  # what a crash leaves: nothing, or no seal
+        for path, content in zip(begun, (b"", bytes(40), bytes(108) + b"Subject: x")):
+            path.write_bytes(content)
+            own(path, POLICY_USER)
         with q.start():
             eventually(lambda: len(rows(rc)) == 3, 15, "the rows to be made again")
+            eventually(lambda: not any(path.exists() for path in begun), 15, "what was never sealed to be removed")
             assert rc.psql("select sender, queue_id, size, digest, subject from quarantine_message order by subject") == before
         assert junk.exists() and "quarantine-mended" in q.log.read_text()
         junk.unlink()

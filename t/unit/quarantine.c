@@ -220,6 +220,7 @@ static void check_store(void)
            memcmp(read_back, "\0\0\0\0\0\0end", 9) == 0,
        "whole and sealed");
     close(fd);
+    ok(!store_remove_unsealed(store, other.name), "not taken for half a file");
     ok(store_remove(store, other.name, &err), "removed");
     store_abandon(&other);
 
