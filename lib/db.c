@@ -241,6 +241,11 @@ bool db_start(struct db *db, bool streaming, struct err *err)
     return !db->copying || db_copy_abandon(db, err);
 }
 
+void db_renew(struct db *db)
+{
+    db->deadline = deadline_after(db->timeout_us);
+}
+
 /* ---- notifications ---- */
 
 static bool take_notifications(struct db *db)

@@ -157,6 +157,9 @@ struct db_texts {
     const char *sql, *prepared; /* as in db_statement */
     const struct buf *arrays;
     size_t count;
+    /* What has to be done before the commit and needs no answer: called while the server works at
+     * the statement, with `row`'s context; false: it is rolled back. NULL: nothing. */
+    bool (*meanwhile)(void *context);
 };
 bool db_run_texts(struct db *db, const struct db_texts *texts, db_row_fn *row, void *context,
                   struct err *err) MUST_CHECK;

@@ -40,6 +40,8 @@ struct db_result {
 
 /* Starts a statement: refuses on a lost connection, abandons an open COPY, sets the deadline. */
 bool db_start(struct db *db, bool streaming, struct err *err) MUST_CHECK;
+/* The deadline begins anew: what took the time was not the server. */
+void db_renew(struct db *db);
 enum db_wait_end { WAIT_READY, WAIT_LATE, WAIT_INTERRUPTED, WAIT_FAILED };
 enum db_wait_end db_wait_fd(int fd, short events, int interrupt, int64_t deadline);
 /* Waits for POLLIN and/or POLLOUT on the connection; too late or interrupted: closes it. */

@@ -244,7 +244,7 @@ static bool send_text(struct db *db, const char *sql)
     return PQsendQueryParams(db->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
 }
 
-static bool texts_send(struct db *db, const struct db_texts *t, struct err *err)
+static bool texts_put(struct db *db, const struct db_texts *t, struct err *err)
 {
     const char *values[DB_TEXTS_MOST];
     int lengths[DB_TEXTS_MOST], binary[DB_TEXTS_MOST], count = (int)t->count;
@@ -258,13 +258,27 @@ static bool texts_send(struct db *db, const struct db_texts *t, struct err *err)
         lengths[i] = (int)t->arrays[i].len;
         binary[i] = 1;
     }
-    bool fine =
-        PQenterPipelineMode(db->conn) && send_text(db, "begin") &&
-        (t->prepared != NULL
-             ? PQsendQueryPrepared(db->conn, t->prepared, count, values, lengths, binary, 0)
-             : PQsendQueryParams(db->conn, t->sql, count, NULL, values, lengths, binary, 0)) &&
-        send_text(db, "commit");
-    return pipeline_sent(db, fine, err);
+    return (PQenterPipelineMode(db->conn) && send_text(db, "begin") &&
+            (t->prepared != NULL
+                 ? PQsendQueryPrepared(db->conn, t->prepared, count, values, lengths, binary, 0)
+                 : PQsendQueryParams(db->conn, t->sql, count, NULL, values, lengths, binary, 0))) ||
+           db_lost(db, err);
+}
+
+/* What was put goes out, and while the server works at it `meanwhile` decides how it ends. */
+static bool texts_send(struct db *db, const struct db_texts *t, void *context, struct err *err)
+{
+    bool commits = true;
+
+    if (!texts_put(db, t, err))
+        return false;
+    if (t->meanwhile != NULL) {
+        if (!db_flush(db, err))
+            return false;
+        commits = t->meanwhile(context);
+        db_renew(db);
+    }
+    return pipeline_sent(db, send_text(db, commits ? "commit" : "rollback"), err);
 }
 
 enum step { STEP_ON, STEP_REFUSED, STEP_BROKEN };
@@ -357,6 +371,6 @@ bool db_pipeline_raw(struct db *db, const struct db_statement *statements, size_
 bool db_run_texts(struct db *db, const struct db_texts *texts, db_row_fn *row, void *context,
                   struct err *err)
 {
-    return db_start(db, true, err) && texts_send(db, texts, err) &&
+    return db_start(db, true, err) && texts_send(db, texts, context, err) &&
            pipeline_take(db, 3, row, context, err);
 }

@@ -28,8 +28,12 @@ struct batch_options {
     /* Threads that write, each with a connection: a second one only while the first is held up, as
      * few large groups cost less than many small ones. */
     size_t writers;
-    /* Called by the writer before the statement, for each message. False (with err): it fails. */
-    bool (*ready)(void *context, const void *message, struct err *err);
+    /* What must be done before the commit is done while PostgreSQL works at the statement, which
+     * begins anew without those of whom one of these says no (false, with err). For each message
+     * once: `prepare` by the thread that gives it, while it waits in the queue or is written; then
+     * `ready` by the writer. */
+    bool (*prepare)(void *context, void *message, struct err *err);
+    bool (*ready)(void *context, void *message, struct err *err);
     void *context;
 };
 
@@ -43,8 +47,9 @@ enum batch_outcome {
     BATCH_FAILED, /* not committed (err) */
     BATCH_UNSURE, /* the connection broke (err) */
 };
-/* `values`: one for each column, NULL for the SQL NULL. `message` is what `ready` is told. */
-enum batch_outcome batch_run(struct batch *batch, const char *const *values, const void *message,
+/* `values`: one for each column, NULL for the SQL NULL. `message` is what the functions are told.
+ */
+enum batch_outcome batch_run(struct batch *batch, const char *const *values, void *message,
                              char word[BATCH_WORD], struct err *err) MUST_CHECK;
 
 #endif

@@ -108,7 +108,7 @@ static void forget_file(struct session *s)
         log_write(LOG_QUARANTINE_TROUBLE, "%s", err.text);
 }
 
-/* File, then rows. True: everything is safe. */
+/* File and rows. True: everything is safe. */
 static bool keep(struct session *s)
 {
     if (!s->open)

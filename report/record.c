@@ -35,8 +35,15 @@ struct recorder {
     struct domain domains[DOMAINS];
 };
 
-/* For the batch: a message's file has to be durable before its rows. */
-static bool is_settled(void *context, const void *message, struct err *err)
+/* For the batch: a message's file has to be durable before its rows are; the file's bytes by
+ * whoever gives it, its name for all of a group. */
+static bool sync_file(void *context, void *message, struct err *err)
+{
+    (void)context;
+    return message == NULL || store_sync(message, err);
+}
+
+static bool settle_file(void *context, void *message, struct err *err)
 {
     (void)context;
     return message == NULL || store_settle(message, err);
@@ -51,7 +58,8 @@ struct recorder *recorder_open(const struct recorder_options *options)
                                                   .sql = record_sql,
                                                   .columns = COLUMNS,
                                                   .writers = options->writers,
-                                                  .ready = is_settled});
+                                                  .prepare = sync_file,
+                                                  .ready = settle_file});
     secret_random(r->key, sizeof r->key);
     pthread_mutex_init(&r->lock, NULL);
     return r;
@@ -307,11 +315,11 @@ const char record_sql[] =
 struct found {
     const struct facts *facts;
     const char *name;
-    const struct store_writing *writing; /* NULL: it is durable */
+    struct store_writing *writing; /* NULL: it is durable */
 };
 
 static enum record_outcome add_rows(struct recorder *r, const char *const values[COLUMNS],
-                                    const struct store_writing *writing, struct err *err)
+                                    struct store_writing *writing, struct err *err)
 {
     char word[BATCH_WORD];
     enum batch_outcome outcome = batch_run(r->batch, values, writing, word, err);
@@ -406,7 +414,7 @@ static enum record_outcome add_found(struct recorder *r, const struct found *fou
 }
 
 static enum record_outcome add_file(struct recorder *r, const char *name,
-                                    const struct store_writing *writing, struct err *err)
+                                    struct store_writing *writing, struct err *err)
 {
     struct facts facts = {0};
     int fd = store_read(r->options.store, name, err);

@@ -44,8 +44,8 @@ enum record_outcome {
     RECORD_UNSURE, /* the connection broke: perhaps it was, perhaps not (err); the file must stay */
 };
 
-/* The message that was just committed: read from what is held of it, where that is all. Its name is
- * made durable first. */
+/* The message that was just committed: read from what is held of it, where that is all. It is made
+ * durable while PostgreSQL works at its rows, before they are committed. */
 enum record_outcome recorder_add_written(struct recorder *recorder, struct store_writing *writing,
                                          struct err *err) MUST_CHECK;
 /* The message in a file that was found: its digest is made anew and compared with the seal, and it

@@ -243,19 +243,22 @@ bool store_commit(struct store_writing *writing, struct err *err)
         return give_up(writing, err);
     struct shelf *shelf = &writing->store->shelves[number];
     writing->failures = shelf->failures;
-    bool durable = put_on_shelf(writing, shelf);
-    if (durable) {
-        writing->place = ++shelf->placed;
-        durable = fsync(writing->fd) == 0;
-    }
-    if (!durable) {
+    if (!put_on_shelf(writing, shelf)) {
         give_up(writing, err);
         unlinkat(shelf->fd, writing->name + 3, 0);
         return false;
     }
+    writing->place = ++shelf->placed;
+    return true;
+}
+
+bool store_sync(struct store_writing *writing, struct err *err)
+{
+    bool durable = fsync(writing->fd) == 0 || fail(err, writing->store, writing->name);
+
     close(writing->fd);
     writing->fd = -1;
-    return true;
+    return durable;
 }
 
 /* One fsync serves all that lie on the shelf. It tells of a failure once: whoever put something

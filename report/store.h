@@ -3,12 +3,12 @@
  *
  * quarantine_directory/ab/abcdef… holds a seal, the envelope (envelope.h) and the message as they
  * came. A long message is written in tmp/ as it comes, sealed with its size and digest and renamed
- * to its shelf; another one is written on its shelf once it is whole, and then sealed. Then the file
- * and the shelf are made durable: in that order file systems with a journal need to write it once.
- * Files that come at about the same time lie on the same shelf, so that it is made durable once for
- * several (whoever records several messages does it). After a crash a file may have no seal, after a
- * power cut be less than its seal says: then nobody was told that it is kept. One process owns the
- * directory (a lock); it may be used by many threads.
+ * to its shelf; another one is written on its shelf once it is whole, and then sealed. Then the
+ * file and the shelf are made durable: in that order file systems with a journal need to write it
+ * once. Files that come at about the same time lie on the same shelf, so that it is made durable
+ * once for several (whoever records several messages does it). After a crash a file may have no
+ * seal, after a power cut be less than its seal says: then nobody was told that it is kept. One
+ * process owns the directory (a lock); it may be used by many threads.
  */
 #ifndef ROLLCALL_STORE_H
 #define ROLLCALL_STORE_H
@@ -36,7 +36,7 @@ void store_close(struct store **store);
 
 struct store_writing {
     struct store *store;
-    int fd; /* -1: not written yet */
+    int fd; /* -1: not written yet, or durable */
     struct buf
         held; /* what is to be written; once it is committed: the file, if it was not longer */
     char name[STORE_NAME + 1];
@@ -51,9 +51,12 @@ struct store_writing {
 bool store_begin(struct store *store, struct span front, struct store_writing *writing,
                  struct err *err) MUST_CHECK;
 bool store_write(struct store_writing *writing, struct span bytes, struct err *err) MUST_CHECK;
-/* Whole and durable, size and digest known; its name is, once store_settle says so. */
+/* Whole and on its shelf, size and digest known. It is durable once both store_sync and
+ * store_settle say so, in that order; when one does not, it is to be removed. */
 bool store_commit(struct store_writing *writing, struct err *err) MUST_CHECK;
-/* The name of what is committed is durable. Cheap for all but the first of a shelf's. */
+/* The bytes of what is committed are durable. */
+bool store_sync(struct store_writing *writing, struct err *err) MUST_CHECK;
+/* Its name is, too. Cheap for all but the first of a shelf's. */
 bool store_settle(const struct store_writing *writing, struct err *err) MUST_CHECK;
 /* Takes back what was begun and not committed, and forgets what is held; nothing when there is
  * nothing. */

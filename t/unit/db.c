@@ -392,6 +392,43 @@ static void check_texts(struct db *db)
     buf_free(&arrays[1]);
 }
 
+static bool no(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static bool yes(void *context)
+{
+    return !no(context);
+}
+
+/* What is decided while the server works is how it ends. */
+static void check_meanwhile(struct db *db)
+{
+    struct buf arrays[1] = {0};
+    struct db_texts texts = {.sql =
+                                 "insert into decided select unnest($1::text[])::int returning n",
+                             .arrays = arrays,
+                             .count = 1};
+    struct rows_seen seen = {0};
+    struct err err;
+
+    db_texts_begin(&arrays[0], 1);
+    db_texts_add(&arrays[0], "7");
+    works(db_script(db, "create temp table decided (n int)", &err), "a table");
+    texts.meanwhile = no;
+    works(db_run_texts(db, &texts, see_row, &seen, &err), "a statement that is not committed");
+    is_int(seen.sum, 7, "answers all the same");
+    texts.meanwhile = yes;
+    works(db_run_texts(db, &texts, see_row, &seen, &err), "one that is");
+    texts.sql = "select count(*) from decided where n::text = any ($1::text[])";
+    texts.meanwhile = NULL;
+    works(db_run_texts(db, &texts, see_row, &seen, &err), "and one that looks");
+    is_int(seen.sum, 7 + 7 + 1, "finds one row");
+    buf_free(&arrays[0]);
+}
+
 static void check_notify(struct db *db)
 {
     struct db *other = private_pg_open(&pg);
@@ -610,6 +647,7 @@ int main(void)
     check_prepared(db);
     check_kept();
     check_texts(db);
+    check_meanwhile(db);
     check_pipeline(db);
     db_close(&db);
     db = private_pg_open(&pg);

@@ -188,7 +188,7 @@ static void check_store(void)
     store_abandon(&taken_back);
     store_abandon(&taken_back);
     is_int(entries(tmp), 0, "and not any more when it is taken back");
-    ok(store_commit(&w, &err), "committed");
+    ok(store_commit(&w, &err) && store_sync(&w, &err), "committed");
     ok(w.held.len == STORE_SEAL + 13 && memcmp(w.held.at + STORE_SEAL, "front\nmessage", 13) == 0,
        "what a short file holds is still there");
     store_abandon(&w);
@@ -211,7 +211,8 @@ static void check_store(void)
     struct store_writing other;
     ok(store_begin(store, span_text("front\n"), &other, &err) &&
            store_write(&other, span_of(much, sizeof much), &err) &&
-           store_write(&other, span_text("end"), &err) && store_commit(&other, &err),
+           store_write(&other, span_text("end"), &err) && store_commit(&other, &err) &&
+           store_sync(&other, &err),
        "a long one is committed");
     ok(other.name[0] == w.name[0] && other.name[1] == w.name[1], "on the shelf of the one before");
     fd = store_read(store, other.name, &err);
