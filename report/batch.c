@@ -19,6 +19,7 @@ struct entry {
     enum batch_outcome outcome;
     struct err err;
     bool prepared, fine; /* `prepare` is done, and said yes */
+    bool awaited;        /* a writer waits for that */
     struct err trouble;  /* or why not */
     bool ready;
     bool done;
@@ -64,9 +65,11 @@ static void wait_for_prepared(const struct group *group)
     struct batch *b = group->batch;
 
     pthread_mutex_lock(&b->lock);
-    for (size_t i = 0; i < group->count; i++)
+    for (size_t i = 0; i < group->count; i++) {
+        group->entries[i]->awaited = true;
         while (!group->entries[i]->prepared)
             pthread_cond_wait(&b->prepared, &b->lock);
+    }
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -309,7 +312,8 @@ static void prepare(struct batch *b, struct entry *mine)
     pthread_mutex_lock(&b->lock);
     mine->fine = fine;
     mine->prepared = true;
-    pthread_cond_broadcast(&b->prepared);
+    if (mine->awaited)
+        pthread_cond_broadcast(&b->prepared);
 }
 
 enum batch_outcome batch_run(struct batch *batch, const char *const *values, void *message,
