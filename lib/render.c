@@ -20,12 +20,36 @@ const struct render_link render_links[RENDER_LINKS] = {
     {LINK_BLOCK, "Block sender"},
 };
 
-bool render_has_link(const struct render_report *report, size_t link)
+bool render_has_links(const struct render_report *report)
 {
-    bool of_sender =
-        render_links[link].action == LINK_ALLOW || render_links[link].action == LINK_BLOCK;
+    return report->panel[0] != '\0' && !report->central;
+}
 
-    return report->panel[0] != '\0' && !report->central && (!of_sender || report->sender_links);
+/* As the page of the link decides it. */
+static bool is_barred(const struct render_report *report, const struct render_entry *entry)
+{
+    return strcmp(entry->category, "virus") == 0 && report->release_virus != RELEASE_VIRUS_USERS;
+}
+
+bool render_has_link(const struct render_report *report, const struct render_entry *entry,
+                     size_t link)
+{
+    enum link_action action = render_links[link].action;
+    bool of_sender = action == LINK_ALLOW || action == LINK_BLOCK;
+    bool releases = action == LINK_RELEASE || action == LINK_ALLOW;
+
+    return render_has_links(report) && (!of_sender || report->sender_links) &&
+           (!releases || !is_barred(report, entry));
+}
+
+const char *render_barred(const struct render_report *report, const struct render_entry *entry)
+{
+    if (!render_has_links(report) || !is_barred(report, entry))
+        return NULL;
+    return text_get(report->language,
+                    report->release_virus == RELEASE_VIRUS_ADMINS
+                        ? "Only your administrator may release it."
+                        : "Only whoever runs the mail gateway may release it.");
 }
 
 void render_url(struct buf *out, const struct render_report *report, enum link_action action,
@@ -128,6 +152,7 @@ static void text_line(struct buf *out, const struct render_report *report, const
 static void text_entry(struct buf *out, const struct render_report *report, size_t number)
 {
     const struct render_entry *entry = &report->entries[number];
+    const char *barred = render_barred(report, entry);
 
     buf_printf(out, "\n%zu. ", number + 1);
     when_text(out, report->language, WHEN_MINUTE, (struct when){.local = entry->local});
@@ -138,8 +163,10 @@ static void text_entry(struct buf *out, const struct render_report *report, size
         text_line(out, report, "To", entry->to, "");
     text_line(out, report, "From", entry->from, "(no sender)");
     text_line(out, report, "Subject", entry->subject, "(no subject)");
+    if (barred != NULL)
+        buf_printf(out, "   %s\n", barred);
     for (size_t i = 0; i < RENDER_LINKS; i++) {
-        if (!render_has_link(report, i))
+        if (!render_has_link(report, entry, i))
             continue;
         buf_printf(out, "   %s: ", text_get(report->language, render_links[i].label));
         render_url(out, report, render_links[i].action, entry->recipient);
@@ -185,7 +212,7 @@ void render_text(struct buf *out, const struct render_report *report)
 {
     render_count(out, report);
     buf_printf(out, "\n%s\n\n%s\n", report->subject, render_why(report));
-    if (render_has_link(report, 0))
+    if (render_has_links(report))
         buf_printf(out, "%s\n",
                    text_get(report->language,
                             "A link only shows a page; nothing happens before you say so there."));

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf.h"
 #include "secret.h"
 #include "str.h"
 #include "text.h"
@@ -31,6 +32,7 @@ struct render_report {
     int64_t user;
     const char *brand_name, *brand_colour, *brand_logo, *brand_footer;
     bool sender_links;
+    enum conf_release_virus release_virus; /* what is refused is not offered */
     const char *panel;  /* panel_url; "": no links */
     const uint8_t *key; /* of links, SECRET_KEY bytes */
     int64_t expires;    /* of links */

@@ -49,12 +49,19 @@ static void put_anchor(struct buf *out, const struct render_report *report, cons
 static void put_links(struct buf *out, const struct render_report *report,
                       const struct render_entry *entry)
 {
-    if (!render_has_link(report, 0))
+    const char *barred = render_barred(report, entry);
+
+    if (!render_has_links(report))
         return;
+    if (barred != NULL) {
+        buf_text(out, "<div class=\"g\" style=\"font-size:13px;" GREY "\">");
+        mail_html(out, barred);
+        buf_text(out, "</div>\n");
+    }
     buf_text(out, "<div class=\"l\" style=\"margin-top:4px\">");
     for (size_t i = 0; i < RENDER_LINKS; i++) {
         BUF_AUTO url = {0};
-        if (!render_has_link(report, i))
+        if (!render_has_link(report, entry, i))
             continue;
         render_url(&url, report, render_links[i].action, entry->recipient);
         if (i > 0)
@@ -134,7 +141,7 @@ static void put_head(struct buf *out, const struct render_report *report)
     mail_html(out, report->subject);
     buf_text(out, "</div>\n<div class=\"g\" style=\"margin-top:8px;" GREY "\">");
     mail_html(out, render_why(report));
-    if (render_has_link(report, 0)) {
+    if (render_has_links(report)) {
         buf_text(out, " ");
         mail_html(out,
                   text_get(report->language,

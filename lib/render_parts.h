@@ -15,7 +15,14 @@ struct render_link {
     const char *label;
 };
 extern const struct render_link render_links[RENDER_LINKS];
-bool render_has_link(const struct render_report *report, size_t link);
+/* Whether there are links at all. */
+bool render_has_links(const struct render_report *report);
+/* Whether this one is offered for a message. */
+bool render_has_link(const struct render_report *report, const struct render_entry *entry,
+                     size_t link);
+/* Who may release what its owner may not, in the report's language; NULL: he may, or there are no
+ * links. */
+const char *render_barred(const struct render_report *report, const struct render_entry *entry);
 
 void render_url(struct buf *out, const struct render_report *report, enum link_action action,
                 int64_t recipient);

@@ -91,6 +91,7 @@ static void render(struct visit *visit, const struct report_values *values, cons
         .brand_logo = logo,
         .brand_footer = report_value(values, "brand-footer"),
         .sender_links = strcmp(report_value(values, "sender-links"), "no") != 0,
+        .release_virus = (enum conf_release_virus)visit->panel->conf->release_virus,
         .panel = visit->panel->conf->panel_url,
         .key = key,
         .entries = entries,

@@ -107,6 +107,7 @@ static struct render_report report_of(const struct work *w, size_t run, const ch
         .brand_logo = db_text(r, run, RUN_BRAND_LOGO),
         .brand_footer = db_text(r, run, RUN_BRAND_FOOTER),
         .sender_links = db_bool(r, run, RUN_SENDER_LINKS),
+        .release_virus = (enum conf_release_virus)conf->release_virus,
         .panel = conf->panel_url,
         .key = w->compose->key,
         .expires = w->compose->now + conf->link_life / 1000000,

@@ -272,6 +272,28 @@ def judge(raw):
     assert score < 2, head
 
 
+def test_what_is_refused_is_not_offered():
+    """A virus that its owner may not release has no link to do so, nor one to allow its sender: who may is said."""
+    with Mails(["ann@customer.test"]) as m:
+        m.quarantine("ann@customer.test", subject="Buy now")
+        m.quarantine("ann@customer.test", category="virus", subject="Invoice")
+        spam, virus = (int(m.rc.psql(f"select id from quarantine_recipient where category = '{c}'"))
+                       for c in ("spam", "virus"))
+        for setting, words in (("admins", "Only your administrator may release it."),
+                               ("operators", "Only whoever runs the mail gateway may release it."), ("users", None)):
+            m.rc.set(release_virus=setting)
+            directory = m.rc.dir / setting
+            directory.mkdir()
+            m.command("preview", "--directory", str(directory), "ann@customer.test")
+            mail = parse((directory / "report.eml").read_bytes())
+            links = {action: {one[0] for one in found} for action, found in links_of(mail).items()}
+            assert links["show"] == links["block"] == {spam, virus}, (setting, links)
+            assert links["release"] == links["allow"] == ({spam} if words else {spam, virus}), (setting, links)
+            for kind in ("plain", "html"):
+                assert text_of(mail, kind).count("may release it.") == (1 if words else 0), setting
+                assert not words or words in text_of(mail, kind), setting
+
+
 def test_languages_lists_and_the_accumulative_report():
     users = [f"{u}@customer.test" for u in ("de", "fr", "es", "off", "noblock", "nobody", "many")]
     with Mails(users + ["boss@example.test"], report_zone="Europe/Berlin") as m:
