@@ -1,22 +1,24 @@
 /* record - see record.h */
 #include "report/record.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/header.h"
+#include "lib/log.h"
 #include "lib/mime.h"
 #include "lib/sender.h"
 #include "report/batch.h"
 #include "report/category.h"
+#include "report/facts.h"
+#include "report/kept.h"
 
 enum { DOMAINS = 64 /* remembered */, QUEUE_ID_MOST = 100, COLUMNS = 26 /* of record_sql */ };
+enum { GATEWAY = 0, QUEUE_ID = 3, DIGEST = 10 }; /* of these */
 static const int64_t REMEMBERED = 5 * CLOCK_SECOND;
 
 struct domain {
@@ -164,87 +166,6 @@ bool recorder_serves(struct recorder *recorder, const char *address, bool *serve
     return true;
 }
 
-/* ---- what is read out of the file ---- */
-
-struct facts {
-    struct buf file; /* the envelope, and the beginning of the message, where it had to be read */
-    struct envelope envelope;
-    struct span message; /* its beginning */
-    uint64_t size;
-    uint8_t digest[SECRET_DIGEST];
-};
-
-static void facts_free(struct facts *f)
-{
-    envelope_free(&f->envelope);
-    buf_free(&f->file);
-}
-
-static bool read_digest(int fd, off_t from, uint8_t digest[SECRET_DIGEST])
-{
-    struct secret_digesting *digesting = secret_digest_begin();
-    char *piece = mem_alloc(256 * 1024);
-    ssize_t n;
-
-    while ((n = pread(fd, piece, 256 * 1024, from)) > 0) {
-        secret_digest_add(digesting, piece, (size_t)n);
-        from += n;
-    }
-    secret_digest_end(&digesting, digest);
-    free(piece);
-    return n == 0;
-}
-
-static bool read_beginning(int fd, struct buf *out)
-{
-    char piece[64 * 1024];
-    ssize_t n = 0;
-
-    buf_text(out, "");
-    while (out->len < ENVELOPE_MOST + MIME_LOOKED_AT &&
-           (n = pread(fd, piece, sizeof piece, (off_t)(STORE_SEAL + out->len))) > 0)
-        buf_append(out, piece, (size_t)n);
-    return n >= 0;
-}
-
-/* The message is as long as the seal says and, with `check`, has its digest. */
-static bool is_whole(int fd, off_t from, bool check, const struct facts *f)
-{
-    uint8_t digest[SECRET_DIGEST];
-    struct stat st;
-
-    return fstat(fd, &st) == 0 && (uint64_t)(st.st_size - from) == f->size &&
-           (!check ||
-            (read_digest(fd, from, digest) && memcmp(digest, f->digest, SECRET_DIGEST) == 0));
-}
-
-/* The file's bytes behind the seal. */
-static bool take_facts(struct facts *f, char *text, size_t len, size_t *used)
-{
-    if (!envelope_read(text, len, &f->envelope, used))
-        return false;
-    f->message = span_of(text + *used, len - *used);
-    return true;
-}
-
-static enum record_outcome read_facts(int fd, bool check, const char *name, struct facts *f,
-                                      struct err *err)
-{
-    size_t used = 0;
-
-    if (!read_beginning(fd, &f->file)) {
-        err_set(err, ERR_TEMPORARY, "%s: cannot be read: %s", name, strerror(errno));
-        return RECORD_FAILED;
-    }
-    if (!store_read_seal(fd, &f->size, f->digest) ||
-        !take_facts(f, f->file.at, f->file.len, &used) ||
-        !is_whole(fd, (off_t)(STORE_SEAL + used), check, f)) {
-        err_set(err, ERR_DATA, "%s: is no whole message file of the quarantine", name);
-        return RECORD_HALF;
-    }
-    return RECORD_STORED;
-}
-
 /* ---- what quarantine_add takes ---- */
 
 static void put_pattern(void *context, const char *pattern)
@@ -318,7 +239,7 @@ struct found {
     struct store_writing *writing; /* NULL: it is durable */
 };
 
-static enum record_outcome add_rows(struct recorder *r, const char *const values[COLUMNS],
+static enum record_outcome run_rows(struct recorder *r, const char *const values[COLUMNS],
                                     struct store_writing *writing, struct err *err)
 {
     char word[BATCH_WORD];
@@ -329,6 +250,29 @@ static enum record_outcome add_rows(struct recorder *r, const char *const values
     return strcmp(word, "stored") == 0  ? RECORD_STORED
            : strcmp(word, "again") == 0 ? RECORD_AGAIN
                                         : RECORD_NOBODY;
+}
+
+/* The message was there: that its file is as well is not taken for granted. */
+static enum record_outcome add_rows(struct recorder *r, const char *const values[COLUMNS],
+                                    struct store_writing *writing, struct err *err)
+{
+    const struct kept kept = {r->options.pool, r->options.store, values[GATEWAY], values[QUEUE_ID],
+                              values[DIGEST]};
+    char file[STORE_NAME + 1];
+    struct err trouble;
+    bool lost;
+    enum record_outcome outcome = run_rows(r, values, writing, err);
+
+    if (outcome != RECORD_AGAIN)
+        return outcome;
+    if (!kept_check(&kept, &lost, file, err))
+        return RECORD_FAILED;
+    if (!lost)
+        return RECORD_AGAIN;
+    outcome = run_rows(r, values, NULL, err); /* it is durable by now */
+    if (outcome == RECORD_STORED && !store_remove(r->options.store, file, &trouble))
+        log_write(LOG_QUARANTINE_TROUBLE, "%s", trouble.text);
+    return outcome;
 }
 
 /* Numbers and bytes as text. */
@@ -421,7 +365,7 @@ static enum record_outcome add_file(struct recorder *r, const char *name,
 
     if (fd < 0)
         return RECORD_FAILED;
-    enum record_outcome outcome = read_facts(fd, writing == NULL, name, &facts, err);
+    enum record_outcome outcome = facts_read(fd, writing == NULL, name, &facts, err);
     if (outcome == RECORD_STORED && writing == NULL &&
         !store_harden(r->options.store, fd, name, err))
         outcome = RECORD_FAILED;
@@ -446,7 +390,7 @@ enum record_outcome recorder_add_written(struct recorder *recorder, struct store
     if (writing->held.len == 0)
         return add_file(recorder, writing->name, writing, err);
     memcpy(facts.digest, writing->digest, sizeof facts.digest);
-    if (!take_facts(&facts, writing->held.at + STORE_SEAL, writing->held.len - STORE_SEAL, &used)) {
+    if (!facts_take(&facts, writing->held.at + STORE_SEAL, writing->held.len - STORE_SEAL, &used)) {
         err_set(err, ERR_DATA, "%s: is no whole message file of the quarantine", writing->name);
         return RECORD_HALF;
     }

@@ -169,6 +169,34 @@ def test_recipients_and_rules():
             assert len(rc.json("sender", "list")) == 2
 
 
+def test_given_again_mends_the_file():
+    """An answer that is lost makes the client come again: the file that its row names is looked at, not trusted."""
+    with make() as rc, Quarantine(rc) as q:
+        give = lambda: codes(q.give(SPAM, "bob@example.com", ident="4ABC"))
+        state = lambda: rc.psql("select file, lost_at is null from quarantine_message")
+        assert give() == [250]
+        first, = q.files()
+        whole = first.read_bytes()
+        assert give() == [250] and q.files() == [first] and first.read_bytes() == whole, "the same file stays"
+        harm = {"missing": first.unlink, "shorter": lambda: os.truncate(q.files()[0], len(whole) - 3),
+                "longer": lambda: q.files()[0].write_bytes(whole + b"x"),
+                "altered": lambda: q.files()[0].write_bytes(whole[:-3] + b"xyz"),
+                "another's": lambda: q.files()[0].write_bytes(foreign)}
+        q.give(SPAM.replace("Subject: ", "Subject: other "), "bob@example.com", ident="5DEF")
+        other, = set(q.files()) - {first}
+        foreign = other.read_bytes()
+        rc.psql("delete from quarantine_message where queue_id = '5DEF'")
+        other.unlink()
+        for name, do in harm.items():
+            do()
+            assert give() == [250], name
+            file, = q.files()
+            assert state() == f"{file.parent.name}/{file.name}|t", (name, state())
+            assert stored(file) == whole.split(b"\n\n", 1)[1], name
+        assert rc.psql("select count(*) from quarantine_recipient") == "1"
+        assert q.log.read_text(errors="replace").count("given again and takes its place") == len(harm)
+
+
 def test_release_waits_for_its_listener():
     """Nobody listens: the release stays asked for, and happens when somebody does; refused for good: told."""
     port = free_port()

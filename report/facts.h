@@ -1,0 +1,29 @@
+/*
+ * facts - what a message file of the quarantine tells of itself: its envelope, its seal, how its
+ * message begins; and whether it is whole
+ */
+#ifndef ROLLCALL_FACTS_H
+#define ROLLCALL_FACTS_H
+
+#include "lib/secret.h"
+#include "lib/str.h"
+#include "report/envelope.h"
+#include "report/record.h"
+
+struct facts {
+    struct buf file; /* the envelope, and the beginning of the message, where it had to be read */
+    struct envelope envelope;
+    struct span message; /* its beginning */
+    uint64_t size;
+    uint8_t digest[SECRET_DIGEST];
+};
+
+/* The file's bytes behind the seal; *used of them are the envelope. */
+bool facts_take(struct facts *f, char *text, size_t len, size_t *used) MUST_CHECK;
+/* RECORD_STORED: it is as long as its seal says and, with `check`, has the digest. RECORD_HALF: it
+ * is not (err). RECORD_FAILED: it cannot be read (err). */
+enum record_outcome facts_read(int fd, bool check, const char *name, struct facts *f,
+                               struct err *err) MUST_CHECK;
+void facts_free(struct facts *f);
+
+#endif

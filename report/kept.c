@@ -1,0 +1,78 @@
+/* kept - see kept.h */
+#include "report/kept.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/db.h"
+#include "lib/log.h"
+#include "report/facts.h"
+
+/* RECORD_STORED, RECORD_HALF (err says what is wrong with it) or RECORD_FAILED. */
+static enum record_outcome look_at(const struct kept *kept, const char *file, struct err *err)
+{
+    struct facts facts = {0};
+    char digest[2 * SECRET_DIGEST + 1];
+    int fd = store_read(kept->store, file, err);
+
+    if (fd < 0)
+        return err->class == ERR_DATA ? RECORD_HALF : RECORD_FAILED;
+    enum record_outcome outcome = facts_read(fd, true, file, &facts, err);
+    close(fd);
+    str_hex(digest, facts.digest, SECRET_DIGEST);
+    facts_free(&facts);
+    if (outcome == RECORD_STORED && strcmp(digest, kept->digest + strlen("\\x")) != 0) {
+        err_set(err, ERR_DATA, "%s: is another message than its row says", file);
+        return RECORD_HALF;
+    }
+    return outcome;
+}
+
+static bool mark_lost(struct db *db, const char *id, const char *file, struct err *err)
+{
+    return db_exec(db,
+                   "update quarantine_message set lost_at = now() where id = $1::bigint"
+                   " and file = $2",
+                   DB_VALUES(id, file), NULL, err);
+}
+
+static bool check(const struct kept *kept, struct db *db, bool *lost, char file[STORE_NAME + 1],
+                  struct err *err)
+{
+    DB_RESULT_AUTO row = NULL;
+    struct err wrong = {0};
+
+    if (!db_query(db, &row,
+                  "select id, file from quarantine_message where gateway = $1 and queue_id = $2"
+                  " and queue_id <> '' and digest = $3::bytea",
+                  DB_VALUES(kept->gateway, kept->queue_id, kept->digest), err))
+        return false;
+    if (db_rows(row) == 0)
+        return err_set(err, ERR_TEMPORARY, "queue id %s: the row went away", kept->queue_id);
+    snprintf(file, STORE_NAME + 1, "%s", db_text(row, 0, 1));
+    switch (look_at(kept, file, &wrong)) {
+    case RECORD_STORED:
+        return true;
+    case RECORD_HALF:
+        log_write(LOG_QUARANTINE_MENDED, "%s; the message was given again and takes its place",
+                  wrong.text);
+        *lost = true;
+        return mark_lost(db, db_text(row, 0, 0), file, err);
+    default:
+        *err = wrong;
+        return false;
+    }
+}
+
+bool kept_check(const struct kept *kept, bool *lost, char file[STORE_NAME + 1], struct err *err)
+{
+    struct db *db = NULL;
+
+    *lost = false;
+    if (!pool_take(kept->pool, &db, err))
+        return false;
+    bool fine = check(kept, db, lost, file, err);
+    pool_give(kept->pool, &db);
+    return fine;
+}
