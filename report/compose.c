@@ -129,7 +129,7 @@ static bool find_due(struct compose *compose, const struct compose_kind *kind, s
 /* ---- making reports ---- */
 
 static bool make_batch(struct compose *compose, const struct compose_kind *kind, int64_t first,
-                       int64_t *made, struct err *err)
+                       int64_t count, int64_t *made, struct err *err)
 {
     char from[24], to[24];
     DB_RESULT_AUTO runs = NULL;
@@ -139,7 +139,7 @@ static bool make_batch(struct compose *compose, const struct compose_kind *kind,
     BUF_AUTO block_lists = {0};
 
     snprintf(from, sizeof from, "%" PRId64, first);
-    snprintf(to, sizeof to, "%" PRId64, first + COMPOSE_BATCH);
+    snprintf(to, sizeof to, "%" PRId64, first + count);
     if (!db_query_kept(compose->db, &runs, kind->runs, DB_VALUES(from, to), err))
         return false;
     compose_arrays(runs, &ids, &categories, &block_lists);
@@ -162,13 +162,17 @@ static bool make_all(struct compose *compose, const struct compose_kind *kind, i
         !db_script(compose->db,
                    "set enable_seqscan = off; set plan_cache_mode = force_generic_plan", err))
         return false;
-    for (int64_t first = 0; first < db_int(count, 0, 0); first += COMPOSE_BATCH) {
+    /* small ones first: what is committed is sent while the rest is made */
+    int64_t batch = COMPOSE_FIRST;
+    for (int64_t first = 0; first < db_int(count, 0, 0);) {
         if (!db_script(compose->db, "begin", err))
             return false;
-        if (!make_batch(compose, kind, first, made, err))
+        if (!make_batch(compose, kind, first, batch, made, err))
             return db_rollback(compose->db);
         if (!db_script(compose->db, "commit", err))
             return false;
+        first += batch;
+        batch = batch < COMPOSE_BATCH ? 2 * batch : batch;
     }
     return true;
 }

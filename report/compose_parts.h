@@ -7,7 +7,7 @@
 
 #include "report/compose.h"
 
-enum { COMPOSE_BATCH = 200, COMPOSE_LISTED_MOST = 200 };
+enum { COMPOSE_FIRST = 25, COMPOSE_BATCH = 200, COMPOSE_LISTED_MOST = 200 };
 
 /* A user's own report, or the accumulative one of a domain. */
 struct compose_kind {

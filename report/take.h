@@ -18,7 +18,7 @@
 #include "lib/err.h"
 #include "lib/str.h"
 
-enum { TAKE_MOST = 32 }; /* mails at a time */
+enum { TAKE_MOST = 16 }; /* mails at a time */
 
 /* Up to where mails were taken; for all connections of a program. */
 struct take_place {
