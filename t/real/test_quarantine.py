@@ -90,7 +90,8 @@ def test_from_the_filter_to_the_customer():
 
 
 def test_release_is_byte_for_byte():
-    """Bytes above 127, dots, long lines, no last end, a null sender: what the listener gets is what was given."""
+    """Bytes above 127, dots, long lines, no last end, a null sender, what is hostile, 50 MB: what the listener gets is
+    what was given."""
     taken = []
 
     def sink(listener):
@@ -104,10 +105,10 @@ def test_release_is_byte_for_byte():
                 while line := lines.readline():
                     if line.startswith(b"DATA"):
                         connection.sendall(b"354 go\r\n")
-                        data = b""
+                        data = bytearray()  # adding to bytes would copy all of them
                         while (line := lines.readline()) != b".\r\n":
                             data += line[1:] if line.startswith(b".") else line
-                        taken.append((sender, recipients, data))
+                        taken.append((sender, recipients, bytes(data)))
                         connection.sendall(b"250 2.0.0 taken\r\n")
                         continue
                     if line.startswith(b"MAIL"):
@@ -134,6 +135,12 @@ def test_release_is_byte_for_byte():
                                  capture_output=True, env=rc.environment(), cwd="/", check=True)
             assert raw.stdout == message + b"\r\n", raw.stdout[:300]
             assert len(taken) == 1
+            for name, text in {**HOSTILE_MESSAGES, "large": "Subject: large\n\n" + ("." * 998 + "\n") * 52600}.items():
+                message = crlf(text) if text.endswith("\n") else crlf(text + "\n")
+                assert codes(q.give(message, "bob@example.com")) == [250], name
+                rc.cli("quarantine", "release", str(max(row["id"] for row in rows(rc))), timeout=60)
+                trace, rest = taken.pop()[2].split(b"+0000\r\n", 1)
+                assert trace.startswith(b"Received: by ") and rest == message, (name, len(rest), len(message))
 
 
 def test_recipients_and_rules():
