@@ -327,8 +327,8 @@ const struct conf_row conf_rows[] = {
         "How long a release is tried again when that listener does not take it now."),
     ROW(CONF_CHOICE, release_virus, "admins", 0, 0, release_virus, NULL, false,
         "Who may release a message with a virus in the panel: operators, admins (of the customer, "
-        "and operators) or users (everybody, also by a report's link). "
-        "'rollcall quarantine release' may."),
+        "and operators) or users (everybody, also by a report's link). Reports offer no link to what "
+        "is refused. 'rollcall quarantine release' may."),
     ROW(CONF_TIME, keep_spam, "30d", DAY, 3650 * DAY, NULL, NULL, false,
         "How long spam stays in quarantine, in whole days. A customer may have its own, see "
         "'rollcall quarantine keep'."),
