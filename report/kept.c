@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/db.h"
 #include "lib/log.h"
 #include "report/facts.h"
 
@@ -29,8 +28,9 @@ static enum record_outcome look_at(const struct kept *kept, const char *file, st
     return outcome;
 }
 
-static bool mark_lost(struct db *db, const char *id, const char *file, struct err *err)
+bool kept_mark_lost(struct db *db, const char *id, const char *file, struct err *err)
 {
+    /* with that file: a message that came again meanwhile has another */
     return db_exec(db,
                    "update quarantine_message set lost_at = now() where id = $1::bigint"
                    " and file = $2",
@@ -58,7 +58,7 @@ static bool check(const struct kept *kept, struct db *db, bool *lost, char file[
         log_write(LOG_QUARANTINE_MENDED, "%s; the message was given again and takes its place",
                   wrong.text);
         *lost = true;
-        return mark_lost(db, db_text(row, 0, 0), file, err);
+        return kept_mark_lost(db, db_text(row, 0, 0), file, err);
     default:
         *err = wrong;
         return false;

@@ -1,10 +1,11 @@
 /*
  * kept - whether the file that a message's row names is that message, before a copy that was given
- * again is thrown away for it
+ * again is thrown away for it; and how a row says that it is not
  */
 #ifndef ROLLCALL_KEPT_H
 #define ROLLCALL_KEPT_H
 
+#include "lib/db.h"
 #include "lib/pool.h"
 #include "report/store.h"
 
@@ -20,5 +21,8 @@ struct kept {
  * told. */
 bool kept_check(const struct kept *kept, bool *lost, char file[STORE_NAME + 1],
                 struct err *err) MUST_CHECK;
+
+/* The row's file is gone or not the message. Nothing when the row names another file by now. */
+bool kept_mark_lost(struct db *db, const char *id, const char *file, struct err *err) MUST_CHECK;
 
 #endif

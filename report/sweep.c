@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "report/errand_parts.h"
+#include "report/kept.h"
 #include "report/tally.h"
 
 /* A file younger than this may be on its way into the database. */
@@ -129,10 +130,7 @@ static bool mark_lost(struct errand *e, unsigned number, struct err *err)
         log_write(LOG_QUARANTINE_MENDED, "%s: the file is gone; its message is marked as lost",
                   db_text(rows, i, 1));
         tally_add(TALLY_LOST, 1);
-        if (!db_exec(e->db,
-                     "update quarantine_message set lost_at = now() where id = $1::bigint"
-                     " and file = $2",
-                     DB_VALUES(db_text(rows, i, 0), db_text(rows, i, 1)), NULL, err))
+        if (!kept_mark_lost(e->db, db_text(rows, i, 0), db_text(rows, i, 1), err))
             return false;
     }
     return true;
