@@ -76,13 +76,8 @@ static const char open_sql[] =
     " kind recipient_kind not null, lone boolean not null, again boolean not null,"
     " disabled boolean not null, fault smallint, rival int not null,"
     " name varchar(400), known bigint) on commit drop";
-/* As much of it as roll_eager.c writes. */
-static const char open_eager_sql[] =
-    "begin;"
-    "set local jit = off;"
-    "create temp table roll_list (domain_id int not null,"
-    " local_part varchar(64) collate \"C\" not null, kind recipient_kind not null,"
-    " disabled boolean not null, known bigint) on commit drop";
+/* What roll_eager.c writes is not staged. */
+static const char open_eager_sql[] = "begin; set local jit = off";
 
 bool roll_job_open(struct roll_job **out, struct db *db, const struct roll_request *request,
                    struct err *err)

@@ -147,6 +147,8 @@ bool roll_open(struct roll_job **job, struct db *db, const struct roll_request *
  */
 bool roll_scope(struct roll_job *job, const char *domain, struct err *err) MUST_CHECK;
 bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err *err) MUST_CHECK;
+/* After it the caller may use the connection of an eager job, until the next entry. */
+bool roll_pause(struct roll_job *job, struct err *err) MUST_CHECK;
 /* Whether an eager list is staged in full, and was a first list so far. */
 bool roll_staged(struct roll_job *job, struct err *err) MUST_CHECK;
 /* Plans, guards and, unless held or dry, applies and commits. The job is over in every case, and

@@ -16,38 +16,32 @@
 
 #include "roll_job.h"
 
-/* clang-format off */
+enum {
+    PIECE = 16384, /* addresses of one COPY: what its triggers look at waits in memory */
+    NUMBERS_TRIES = 10,
+};
 
-/* $1 changeset, $2 and $3 the claims of an enabled and of a disabled address. */
-static const char addresses_sql[] =
-    "insert into recipient (domain_id, local_part, user_id, kind, state, claims, changed_by,"
-    "   born_by)"
-    " select domain_id, local_part, known, kind,"
-    "   case when disabled then 'disabled'::recipient_state else 'active' end,"
-    "   case when disabled then $3::text[] else $2::text[] end, $1::bigint, $1::bigint"
-    "   from roll_list";
+static const char copy_sql[] =
+    "copy recipient (id, domain_id, local_part, user_id, kind, state, claims, changed_by, born_by)"
+    " from stdin";
 
-/* clang-format on */
-
-enum { NUMBERS_TRIES = 10 };
+/* Numbers of a sequence, one behind the other. */
+static bool numbers(struct db *db, const char *sequence, int32_t count, int64_t *first,
+                    struct err *err)
+{
+    for (int i = 0; i < NUMBERS_TRIES; i++) {
+        if (!roll_reserve(db, sequence, count, first, err))
+            return false;
+        if (*first > 0)
+            return true;
+    }
+    return err_set(err, ERR_TEMPORARY, "others take numbers of %s all the time; try again",
+                   sequence);
+}
 
 bool roll_numbers(struct db *db, int32_t count, int64_t *first, struct err *err)
 {
-    char text[16];
-
-    snprintf(text, sizeof text, "%d", (int)count);
-    for (int i = 0; i < NUMBERS_TRIES; i++) {
-        DB_RESULT_AUTO rows = NULL;
-        if (!db_query(db, &rows,
-                      "select min(n), max(n) from (select nextval('users_id_seq') as n"
-                      "   from generate_series(1, $1::int)) x",
-                      DB_VALUES(text), err))
-            return false;
-        *first = db_int(rows, 0, 0);
-        if (db_int(rows, 0, 1) - *first + 1 == count)
-            return true;
-    }
-    return err_set(err, ERR_TEMPORARY, "others take numbers of users all the time; try again");
+    return numbers(db, "users_id_seq", count, first, err);
 }
 
 /* It is no list for this: what was written of it is taken back, what comes is ignored. */
@@ -55,7 +49,7 @@ static bool spoil(struct roll_job *job, struct err *err)
 {
     job->spoiled = job->over = true;
     buf_clear(&job->rows);
-    return db_script(job->db, "rollback", err);
+    return roll_stage_pause(job, err) && db_script(job->db, "rollback", err);
 }
 
 /* Whether somebody else has an address in one of these domains. */
@@ -102,34 +96,71 @@ static bool look_at_new_domains(struct roll_job *job, bool *others, struct err *
     return fine;
 }
 
-static bool write_piece(struct roll_job *job, struct err *err)
+/* One line of COPY, in the order of copy_sql's columns. */
+void roll_eager_row(struct roll_job *job, const struct roll_eager_row *row)
 {
-    char claim[40], disabled[40];
-    bool others;
+    struct buf *out = &job->rows;
 
-    if (job->changeset[0] == '\0' && !begin(job, err))
-        return false;
-    if (!look_at_new_domains(job, &others, err))
+    job->numbers--;
+    roll_put_number(out, job->next_address++);
+    roll_put_number(out, row->domain);
+    db_copy_escape(out, row->local_part);
+    buf_text(out, "\t");
+    if (row->user != 0)
+        roll_put_number(out, row->user);
+    else
+        buf_text(out, "\\N\t");
+    buf_text(out, row->kind);
+    buf_text(out, row->disabled ? "\tdisabled\t{" : "\tactive\t{");
+    buf_text(out, job->own);
+    buf_text(out, row->disabled ? "!}\t" : "}\t");
+    buf_text(out, job->changeset);
+    buf_text(out, "\t");
+    buf_text(out, job->changeset);
+    buf_text(out, "\n");
+}
+
+bool roll_eager_send(struct roll_job *job, struct err *err)
+{
+    bool others = false;
+
+    if (job->spoiled || job->faults > 0 || job->again)
+        return job->spoiled || spoil(job, err);
+    if (job->looked_at < job->listed.count &&
+        (!roll_stage_pause(job, err) || !look_at_new_domains(job, &others, err)))
         return false;
     if (others)
         return spoil(job, err);
-    snprintf(claim, sizeof claim, "{%s}", job->own);
-    snprintf(disabled, sizeof disabled, "{%s!}", job->own);
-    return roll_stage_flush(job, err) &&
-           db_exec(job->db, addresses_sql, DB_VALUES(job->changeset, claim, disabled), NULL, err) &&
-           db_script(job->db, "truncate roll_list", err);
+    return job->rows.len == 0 || roll_stage_send(job, copy_sql, err);
 }
 
-bool roll_eager_write(struct roll_job *job, struct err *err)
+bool roll_pause(struct roll_job *job, struct err *err)
 {
-    if (!job->spoiled && (job->places == 0 || job->faults > 0 || job->again))
+    return roll_eager_send(job, err) && roll_stage_pause(job, err);
+}
+
+bool roll_eager_room(struct roll_job *job, int32_t count, struct err *err)
+{
+    if (job->spoiled || job->numbers >= count)
+        return true;
+    if (!roll_pause(job, err) || job->spoiled)
+        return job->spoiled;
+    job->numbers = count > PIECE ? count : PIECE;
+    return (job->changeset[0] != '\0' || begin(job, err)) &&
+           numbers(job->db, "recipient_id_seq", job->numbers, &job->next_address, err);
+}
+
+/* An empty list is none to write. */
+static bool all_written(struct roll_job *job, struct err *err)
+{
+    if (!job->spoiled && job->places == 0)
         return spoil(job, err);
-    return job->spoiled || write_piece(job, err);
+    return roll_pause(job, err);
 }
 
 bool roll_staged(struct roll_job *job, struct err *err)
 {
-    if (!roll_eager_write(job, err))
+    if (!all_written(job, err))
         return false;
     return !job->spoiled || err_set(err, ERR_OTHER, "somebody is on the roll already");
 }
@@ -173,7 +204,7 @@ static bool finish(struct roll_job *job, struct roll_outcome *outcome, struct er
 
 bool roll_eager_finish(struct roll_job *job, struct roll_outcome *outcome, struct err *err)
 {
-    bool fine = roll_eager_write(job, err) && (job->spoiled || finish(job, outcome, err));
+    bool fine = all_written(job, err) && (job->spoiled || finish(job, outcome, err));
 
     if (fine && job->spoiled)
         outcome->state = ROLL_AGAIN;

@@ -38,15 +38,14 @@ static bool plain(const struct roll_job *job)
            job->held == NULL && job->places > 0 && job->faults == 0 && !job->repeats && !job->known;
 }
 
-/* So many numbers of a sequence, one behind the other; *first = 0 when others were at it too. */
-static bool reserve(struct roll_job *job, const char *sequence, int32_t count, int64_t *first,
-                    struct err *err)
+bool roll_reserve(struct db *db, const char *sequence, int32_t count, int64_t *first,
+                  struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
     char text[16];
 
     snprintf(text, sizeof text, "%d", (int)count);
-    if (!db_query(job->db, &rows,
+    if (!db_query(db, &rows,
                   "select min(n), max(n) from (select nextval($1::regclass) as n"
                   "   from generate_series(1, $2::int)) x",
                   DB_VALUES(sequence, text), err))
@@ -79,8 +78,8 @@ bool roll_first_fits(struct roll_job *job, bool *fits, struct err *err)
         return false;
     if (!*fits)
         return true;
-    if (!reserve(job, "users_id_seq", job->entries, &job->first_user, err) ||
-        !reserve(job, "recipient_id_seq", job->places, &job->first_address, err))
+    if (!roll_reserve(job->db, "users_id_seq", job->entries, &job->first_user, err) ||
+        !roll_reserve(job->db, "recipient_id_seq", job->places, &job->first_address, err))
         return false;
     *fits = job->first_user > 0 && job->first_address > 0;
     return true;

@@ -76,6 +76,8 @@ struct roll_job {
     char changeset[24]; /* "" until it is made */
     bool spoiled;       /* eager: it is no first list */
     size_t looked_at;   /* eager: so many of `listed` had nobody else */
+    int32_t numbers;    /* eager: so many are left for addresses, from … on */
+    int64_t next_address;
     int64_t version;    /* eager: of the roll when it began */
 
     char source[16], source_id[16];
@@ -99,6 +101,12 @@ extern const char *const roll_mode_names[]; /* as the database spells them */
 
 /* roll_stage.c */
 bool roll_stage_flush(struct roll_job *job, struct err *err) MUST_CHECK;
+/* Gives the buffer to the database, which reads it while the next one is filled; begins that COPY
+ * if none is open. */
+bool roll_stage_send(struct roll_job *job, const char *copy, struct err *err) MUST_CHECK;
+/* Ends the COPY that may be open, so that other statements can be sent. */
+bool roll_stage_pause(struct roll_job *job, struct err *err) MUST_CHECK;
+void roll_put_number(struct buf *rows, int64_t number); /* of at least 0; and a tab */
 /* Marks what is outside the scope, and what the list says twice. */
 bool roll_stage_judge(struct roll_job *job, struct err *err) MUST_CHECK;
 /*
@@ -151,8 +159,21 @@ bool roll_first_fits(struct roll_job *job, bool *fits, struct err *err) MUST_CHE
 bool roll_first_plan(struct roll_job *job, struct roll_plan *plan, struct err *err) MUST_CHECK;
 bool roll_first_write(struct roll_job *job, const char *changeset, struct err *err) MUST_CHECK;
 
-/* roll_eager.c: what is staged so far goes onto the roll; the rest, and the end. */
-bool roll_eager_write(struct roll_job *job, struct err *err) MUST_CHECK;
+/* So many numbers of a sequence, one behind the other; *first = 0 when others were at it too. */
+bool roll_reserve(struct db *db, const char *sequence, int32_t count, int64_t *first,
+                  struct err *err) MUST_CHECK;
+
+/* roll_eager.c: before an entry of so many addresses; each of them; what is in the buffer. */
+struct roll_eager_row {
+    int32_t domain;
+    struct span local_part;
+    int64_t user; /* 0: none */
+    const char *kind;
+    bool disabled;
+};
+bool roll_eager_room(struct roll_job *job, int32_t count, struct err *err) MUST_CHECK;
+void roll_eager_row(struct roll_job *job, const struct roll_eager_row *row);
+bool roll_eager_send(struct roll_job *job, struct err *err) MUST_CHECK;
 bool roll_eager_finish(struct roll_job *job, struct roll_outcome *outcome,
                        struct err *err) MUST_CHECK;
 

@@ -11,11 +11,10 @@
 #include "roll_job.h"
 
 enum {
-    ROWS_FULL = 128 * 1024,  /* bytes in the buffer: time to send */
-    EAGER_FULL = 256 * 1024, /* to write: a statement costs something by itself, too */
-    LOOKUPS_MOST = 16,       /* domains asked for one by one; then all are read at once */
-    SEEN_BLOCKS = 1 << 18,   /* of one cache line: 16 MiB, touched as far as they are needed */
-    SEEN_WORDS = 8,          /* of 64 bits in a block */
+    ROWS_FULL = 128 * 1024, /* bytes in the buffer: time to send */
+    LOOKUPS_MOST = 16,      /* domains asked for one by one; then all are read at once */
+    SEEN_BLOCKS = 1 << 18,  /* of one cache line: 16 MiB, touched as far as they are needed */
+    SEEN_WORDS = 8,         /* of 64 bits in a block */
 };
 
 /* ---- numbers of domains ---- */
@@ -153,8 +152,6 @@ static bool domains_read(struct roll_job *job, const char *name, struct err *err
     return fine;
 }
 
-static bool end_rows(struct roll_job *job, struct err *err);
-
 /* What is known about a name that a list mentions; NULL with err filled when that cannot be read.
  * Valid until the next call. */
 static struct roll_domain *domain_find(struct roll_job *job, struct span name, struct err *err)
@@ -174,7 +171,7 @@ static struct roll_domain *domain_find(struct roll_job *job, struct span name, s
     memcpy(text, name.at, name.len);
     text[name.len] = '\0';
     bool all = ++job->lookups > LOOKUPS_MOST;
-    if (!end_rows(job, err) || !domains_read(job, all ? NULL : text, err))
+    if (!roll_stage_pause(job, err) || !domains_read(job, all ? NULL : text, err))
         return NULL;
     job->all_domains = all;
     return all ? domain_find(job, name, err) : domain_keep(job, name);
@@ -235,7 +232,7 @@ static int32_t line_number(int64_t line)
     return line < 0 ? 0 : line > INT32_MAX ? INT32_MAX : (int32_t)line;
 }
 
-static void put_number(struct buf *rows, int64_t number)
+void roll_put_number(struct buf *rows, int64_t number)
 {
     char text[24], *at = text + sizeof text;
 
@@ -246,19 +243,9 @@ static void put_number(struct buf *rows, int64_t number)
     buf_append(rows, at, (size_t)(text + sizeof text - at));
 }
 
-static void put_user(struct buf *rows, const struct roll_entry *entry)
-{
-    buf_text(rows, "\t");
-    if (entry->user != 0 && entry->kind == ENTRY_USER) {
-        put_number(rows, entry->user);
-        rows->at[rows->len - 1] = '\n'; /* the row ends here */
-    } else
-        buf_text(rows, "\\N\n");
-}
-
 static const char *kind_of(const struct roll_entry *entry, size_t at)
 {
-    return entry->kind == ENTRY_GROUP ? "\tgroup" : at == 0 ? "\tprimary" : "\talias";
+    return entry->kind == ENTRY_GROUP ? "group" : at == 0 ? "primary" : "alias";
 }
 
 /* One line of COPY, in the order of roll_list's columns. `fault`: a roll_problem_kind, or -1. */
@@ -273,41 +260,48 @@ static void put_row(struct roll_job *job, const struct roll_entry *entry, size_t
 
     job->again = job->again || again;
     job->faults += fault >= 0;
-    if (job->request->eager) { /* what has a fault or is there again is not written at all */
-        put_number(rows, domain->target);
-        db_copy_escape(rows, span_of(address->local, ours ? address->local_len : 0));
-        buf_text(rows, kind_of(entry, at));
-        buf_text(rows, disabled ? "\tt" : "\tf");
-        put_user(rows, entry);
+    if (job->request->eager) { /* what has a fault is not written at all */
+        if (!job->spoiled && job->faults == 0)
+            roll_eager_row(job, &(struct roll_eager_row){
+                                    .domain = domain->target,
+                                    .local_part = span_of(address->local, address->local_len),
+                                    .user = entry->kind == ENTRY_USER ? entry->user : 0,
+                                    .kind = kind_of(entry, at),
+                                    .disabled = disabled});
         return;
     }
-    put_number(rows, job->entries);
-    put_number(rows, job->places);
-    put_number(rows, line_number(entry->line));
-    put_number(rows, domain->target);
+    roll_put_number(rows, job->entries);
+    roll_put_number(rows, job->places);
+    roll_put_number(rows, line_number(entry->line));
+    roll_put_number(rows, domain->target);
     db_copy_escape(rows, span_of(address->local, ours ? address->local_len : 0));
+    buf_text(rows, "\t");
     buf_text(rows, kind_of(entry, at));
     buf_text(rows, entry->address_count == 1 ? "\tt" : "\tf");
     buf_text(rows, again ? "\tt" : "\tf");
     buf_text(rows, disabled ? "\tt\t" : "\tf\t");
     if (fault >= 0)
-        put_number(rows, fault);
+        roll_put_number(rows, fault);
     else
         buf_text(rows, "\\N\t");
-    put_number(rows, job->entries);
+    roll_put_number(rows, job->entries);
     if (ours && entry->name.len == 0 && !entry->unnamed)
         buf_text(rows, "\\N");
     else if (ours)
         db_copy_escape(rows, entry->name);
     else
         db_copy_escape(rows, span_of(text, addr_format(address, text)));
-    put_user(rows, entry);
+    buf_text(rows, "\t");
+    if (entry->user != 0 && entry->kind == ENTRY_USER)
+        roll_put_number(rows, entry->user);
+    else
+        buf_text(rows, "\\N\t");
+    rows->at[rows->len - 1] = '\n'; /* the row ends here */
 }
 
-/* Gives the buffer to the database, which reads it while the next one is filled. */
-static bool send_rows(struct roll_job *job, struct err *err)
+bool roll_stage_send(struct roll_job *job, const char *copy, struct err *err)
 {
-    if (!job->copying && !db_copy_in(job->db, "copy roll_list from stdin", err))
+    if (!job->copying && !db_copy_in(job->db, copy, err))
         return false;
     job->copying = true;
     bool fine = db_copy_put(job->db, job->rows.at, job->rows.len, err);
@@ -315,8 +309,7 @@ static bool send_rows(struct roll_job *job, struct err *err)
     return fine;
 }
 
-/* Ends the COPY that may be open, so that other statements can be sent. */
-static bool end_rows(struct roll_job *job, struct err *err)
+bool roll_stage_pause(struct roll_job *job, struct err *err)
 {
     bool copying = job->copying;
 
@@ -324,9 +317,14 @@ static bool end_rows(struct roll_job *job, struct err *err)
     return !copying || db_copy_end(job->db, NULL, err);
 }
 
+static bool send_rows(struct roll_job *job, struct err *err)
+{
+    return roll_stage_send(job, "copy roll_list from stdin", err);
+}
+
 bool roll_stage_flush(struct roll_job *job, struct err *err)
 {
-    return (job->rows.len == 0 || send_rows(job, err)) && end_rows(job, err);
+    return (job->rows.len == 0 || send_rows(job, err)) && roll_stage_pause(job, err);
 }
 
 static bool check_entry(const struct roll_job *job, const struct roll_entry *entry, struct err *err)
@@ -352,7 +350,8 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
 {
     int32_t customer = 0; /* an entry is of one customer: that of its first address of ours */
 
-    if (!check_entry(job, entry, err))
+    if (!check_entry(job, entry, err) ||
+        (job->request->eager && !roll_eager_room(job, (int32_t)entry->address_count, err)))
         return false;
     job->entries++;
     job->several = job->several || entry->address_count > 1;
@@ -376,9 +375,9 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
         job->places++;
         put_row(job, entry, i, domain, ours ? -1 : PROBLEM_FOREIGN);
     }
-    if (job->rows.len < (job->request->eager ? EAGER_FULL : ROWS_FULL))
+    if (job->rows.len < ROWS_FULL)
         return true;
-    return job->request->eager ? roll_eager_write(job, err) : send_rows(job, err);
+    return job->request->eager ? roll_eager_send(job, err) : send_rows(job, err);
 }
 
 /* ---- what is wrong with the list by itself ---- */

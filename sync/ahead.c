@@ -27,7 +27,9 @@ struct ahead {
     size_t block_count;
 };
 
-bool ahead_number(struct ahead *ahead, struct db *db, size_t came, int64_t *number, struct err *err)
+/* `job`: whose connection it is, or NULL. */
+static bool number_of(struct ahead *ahead, struct db *db, struct roll_job *job, size_t came,
+                      int64_t *number, struct err *err)
 {
     size_t block = came / BLOCK;
     bool fine = true;
@@ -38,10 +40,16 @@ bool ahead_number(struct ahead *ahead, struct db *db, size_t came, int64_t *numb
         ahead->blocks[ahead->block_count] = 0;
     }
     if (ahead->blocks[block] == 0)
-        fine = roll_numbers(db, BLOCK, &ahead->blocks[block], err);
+        fine = (job == NULL || roll_pause(job, err)) &&
+               roll_numbers(db, BLOCK, &ahead->blocks[block], err);
     *number = ahead->blocks[block] + (int64_t)(came % BLOCK);
     pthread_mutex_unlock(&ahead->lock);
     return fine;
+}
+
+bool ahead_number(struct ahead *ahead, struct db *db, size_t came, int64_t *number, struct err *err)
+{
+    return number_of(ahead, db, NULL, came, number, err);
 }
 
 /* ---- the thread ---- */
@@ -73,7 +81,7 @@ static bool stage_entry(struct ahead *ahead, struct db *db, struct roll_job *job
 {
     int64_t user = 0;
 
-    return (found->kind != ENTRY_USER || ahead_number(ahead, db, came, &user, err)) &&
+    return (found->kind != ENTRY_USER || number_of(ahead, db, job, came, &user, err)) &&
            ahead_stage(job, found, came, user, err);
 }
 

@@ -151,29 +151,27 @@ bool identities_write(struct db *db, int32_t source, struct spool *spool, const 
 
 /* ---- of a first list ---- */
 
-static bool put_learnt(struct buf *rows, struct spool *spool, size_t at, struct ahead *ahead,
-                       struct db *db, struct err *err)
-{
-    struct spool_entry entry;
-    int64_t user;
+/* What a line of COPY says of an entry; nothing: it has none. */
+typedef void learnt_fn(struct buf *rows, const struct spool_entry *entry, const char *owner,
+                       int64_t user);
 
-    if (!spool_get(spool, at, &entry, err))
-        return false;
-    if (entry.kind != ENTRY_USER)
-        return true;
-    if (!ahead_number(ahead, db, spool_came(spool, at), &user, err))
-        return false;
-    bool named = str_utf8_valid(entry.dn); /* else it is a user, but not known again */
-    if (named)
-        put_identity(rows, entry.identity);
-    else
-        buf_text(rows, "\\N\t");
-    buf_printf(rows, "%lld\t", (long long)user);
-    db_copy_escape(rows, named ? entry.dn : span_text(""));
-    buf_text(rows, "\t");
-    db_copy_escape(rows, entry.name);
+static void put_user(struct buf *rows, const struct spool_entry *entry, const char *owner,
+                     int64_t user)
+{
+    buf_printf(rows, "%lld\t%s\t", (long long)user, owner);
+    db_copy_escape(rows, entry->name);
     buf_text(rows, "\n");
-    return true;
+}
+
+static void put_learnt(struct buf *rows, const struct spool_entry *entry, const char *owner,
+                       int64_t user)
+{
+    if (!str_utf8_valid(entry->dn)) /* it is a user, but not known again */
+        return;
+    put_identity(rows, entry->identity);
+    buf_printf(rows, "%s\t%lld\t", owner, (long long)user);
+    db_copy_escape(rows, entry->dn);
+    buf_text(rows, "\n");
 }
 
 /* Numbers are asked for over the same connection: so before the COPY. */
@@ -188,45 +186,51 @@ static bool reserve_all(struct db *db, const struct spool *spool, struct ahead *
     return true;
 }
 
-static bool copy_learnt(struct db *db, struct spool *spool, struct ahead *ahead, struct err *err)
-{
-    BUF_AUTO rows = {0};
+struct learning {
+    struct db *db;
+    struct spool *spool;
+    struct ahead *ahead;
+};
 
-    if (!reserve_all(db, spool, ahead, err) || !db_copy_in(db, "copy ldap_seen from stdin", err))
+static bool copy_learnt(const struct learning *l, const char *copy, learnt_fn *put, int32_t owner,
+                        struct err *err)
+{
+    struct spool_entry entry;
+    BUF_AUTO rows = {0};
+    char text[16];
+    int64_t user;
+
+    snprintf(text, sizeof text, "%d", (int)owner);
+    if (!db_copy_in(l->db, copy, err))
         return false;
-    for (size_t i = 0; i < spool_count(spool); i++) {
-        if (!put_learnt(&rows, spool, i, ahead, db, err))
+    for (size_t i = 0; i < spool_count(l->spool); i++) {
+        if (!spool_get(l->spool, i, &entry, err) ||
+            !ahead_number(l->ahead, l->db, spool_came(l->spool, i), &user, err))
             return false;
+        if (entry.kind == ENTRY_USER)
+            put(&rows, &entry, text, user);
         if (rows.len < LEARNT_FULL)
             continue;
-        if (!db_copy_put(db, rows.at, rows.len, err))
+        if (!db_copy_put(l->db, rows.at, rows.len, err))
             return false;
         buf_clear(&rows);
     }
-    return (rows.len == 0 || db_copy_put(db, rows.at, rows.len, err)) && db_copy_end(db, NULL, err);
+    return (rows.len == 0 || db_copy_put(l->db, rows.at, rows.len, err)) &&
+           db_copy_end(l->db, NULL, err);
 }
 
-bool identities_learn(struct db *db, int32_t source, struct spool *spool, struct ahead *ahead,
-                      struct err *err)
+bool identities_learn(struct db *db, const struct ldap_source *source, struct spool *spool,
+                      struct ahead *ahead, struct err *err)
 {
-    char id[16];
+    const struct learning learning = {db, spool, ahead};
 
-    snprintf(id, sizeof id, "%d", (int)source);
     return db_script(db,
                      "begin; set local jit = off; set local gin_pending_list_limit = '1GB';"
-                     "set local rollcall.checked = 'on';"
-                     "create temp table ldap_seen (identity uuid, user_id bigint not null,"
-                     " dn text not null, name text not null) on commit drop",
+                     "set local rollcall.checked = 'on'",
                      err) &&
-           copy_learnt(db, spool, ahead, err) &&
-           db_exec(db,
-                   "insert into users (id, customer_id, name) overriding system value"
-                   " select n.user_id, s.customer_id, n.name from ldap_seen n"
-                   " join ldap_source s on s.id = $1::int",
-                   DB_VALUES(id), NULL, err) &&
-           db_exec(db,
-                   "insert into ldap_user (source_id, identity, user_id, dn)"
-                   " select $1::int, identity, user_id, dn from ldap_seen"
-                   " where identity is not null",
-                   DB_VALUES(id), NULL, err);
+           reserve_all(db, spool, ahead, err) &&
+           copy_learnt(&learning, "copy users (id, customer_id, name) from stdin", put_user,
+                       source->customer, err) &&
+           copy_learnt(&learning, "copy ldap_user (identity, source_id, user_id, dn) from stdin",
+                       put_learnt, source->id, err);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "lib/db.h"
+#include "lib/ldap_source.h"
 #include "sync/ahead.h"
 #include "sync/spool.h"
 
@@ -36,7 +37,7 @@ bool identities_write(struct db *db, int32_t source, struct spool *spool, const 
                       struct err *err) MUST_CHECK;
 /* Users and identities of a first list, with the numbers that `ahead` gives. The transaction is
  * left open: the caller ends it. */
-bool identities_learn(struct db *db, int32_t source, struct spool *spool, struct ahead *ahead,
-                      struct err *err) MUST_CHECK;
+bool identities_learn(struct db *db, const struct ldap_source *source, struct spool *spool,
+                      struct ahead *ahead, struct err *err) MUST_CHECK;
 
 #endif

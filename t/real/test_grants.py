@@ -70,7 +70,11 @@ def test_the_page_tells_all_grants():
 def test_nobody_may_too_much():
     nothing = {
         "a role that is more than a user": "select rolname from pg_roles where rolname like 'rollcall\\_%' and "
-        "(rolsuper or rolcreaterole or rolcreatedb or rolbypassrls or rolreplication)",
+        "(rolsuper or rolcreaterole or rolcreatedb or rolbypassrls and rolname <> 'rollcall_sync' or rolreplication)",
+        "a policy that rollcall_sync passes by": "select polrelid::regclass, polname from pg_policy where "
+        "(polroles && array[0::oid, 'rollcall_sync'::regrole::oid]) and (not polpermissive or "
+        "coalesce(pg_get_expr(polqual, polrelid), 'true') <> 'true' or "
+        "coalesce(pg_get_expr(polwithcheck, polrelid), 'true') <> 'true')",
         "a table that a program owns": "select relname from pg_class c join pg_roles r on r.oid = c.relowner "
         "where r.rolname like 'rollcall\\_%'",
         "a table that everybody may use": "select relname from pg_class c cross join lateral aclexplode(c.relacl) g "
