@@ -186,7 +186,7 @@ static void serve_events(struct worker *w, const struct epoll_event *events, int
         struct lane *looked = NULL;
         bool readable = c != NULL && c->state != CONN_WRITING;
         if (readable)
-            looked = conn_readable(w, c);
+            looked = conn_readable(w, c, events[i].events);
         if (waiting != NULL)
             lane_answer(w, waiting);
         waiting = looked;

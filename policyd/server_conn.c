@@ -42,6 +42,13 @@ static void conn_set_state(struct worker *w, struct conn *c, enum conn_state sta
 
 /* ---- connections ---- */
 
+/*
+ * Edge-triggered, so that epoll tells of clients in the order in which they asked. Level-triggered,
+ * a client stays in epoll's list when it was told of, before all who ask after that; one who asks
+ * just after a round has begun then waits for that round and all of the next.
+ */
+static const uint32_t READABLE = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
 static void conn_watch(struct worker *w, struct conn *c, int operation, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = &c->source};
@@ -71,7 +78,7 @@ void conn_adopt(struct worker *w, struct conn *c)
     c->state = CONN_IDLE;
     c->since = w->now_us;
     list_append(&w->idle, c);
-    conn_watch(w, c, EPOLL_CTL_ADD, EPOLLIN);
+    conn_watch(w, c, EPOLL_CTL_ADD, READABLE);
 }
 
 /* Sends as much as the client takes; keeps the rest. False: the client is gone. */
@@ -186,19 +193,32 @@ static char *read_room(struct lane *lane, struct conn *c, size_t *room)
     return c->in + c->in_len;
 }
 
-struct lane *conn_readable(struct worker *w, struct conn *c)
+static ssize_t receive(int fd, char *to, size_t room)
+{
+    ssize_t got;
+
+    do
+        got = recv(fd, to, room, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+struct lane *conn_readable(struct worker *w, struct conn *c, uint32_t events)
 {
     struct lane *lane = &w->lanes[w->lane];
     size_t room;
     char *to = read_room(lane, c, &room);
-    ssize_t got = recv(c->source.fd, to, room, MSG_DONTWAIT);
+    ssize_t got = receive(c->source.fd, to, room);
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    if (got < 0 && errno == EAGAIN)
         return NULL;
     if (got <= 0) {
         conn_end(w, c);
         return NULL;
     }
+    /* what this read may have left, more bytes or their end, is not told again by itself */
+    if ((size_t)got == room || events != EPOLLIN)
+        conn_watch(w, c, EPOLL_CTL_MOD, READABLE);
     w->lane = (w->lane + 1) % SERVER_LANES;
     lane->conn = c;
     lane->bytes = c->in != NULL ? c->in : lane->in;
@@ -224,7 +244,7 @@ void conn_writable(struct worker *w, struct conn *c)
         return;
     free(c->out);
     c->out = NULL;
-    conn_watch(w, c, EPOLL_CTL_MOD, EPOLLIN);
+    conn_watch(w, c, EPOLL_CTL_MOD, READABLE);
     /* what came meanwhile */
     lane->conn = c;
     lane->bytes = c->in != NULL ? c->in : lane->in;

@@ -90,8 +90,9 @@ void conn_adopt(struct worker *w, struct conn *c);
 void conn_end(struct worker *w, struct conn *c);
 /* Of one that is in no list. */
 void conn_free(struct server *server, struct worker *w, struct conn *c);
-/* Reads once and looks at the first request; the lane is to be answered later, or NULL. */
-struct lane *conn_readable(struct worker *w, struct conn *c);
+/* Reads once and looks at the first request; the lane is to be answered later, or NULL. `events`:
+ * what epoll told. */
+struct lane *conn_readable(struct worker *w, struct conn *c, uint32_t events);
 void conn_writable(struct worker *w, struct conn *c);
 /* The lane's client as far as it is possible now; the connection may end here. */
 void lane_answer(struct worker *w, struct lane *lane);

@@ -382,9 +382,10 @@ static void print_text(const struct options *o, const struct result *r)
     printf("connections %lld, seconds %.2f, answers %llu, errors %llu\n", (long long)o->connections,
            r->seconds, (unsigned long long)r->latency.count, (unsigned long long)r->errors);
     printf("answers/s   %.0f\n", (double)r->latency.count / r->seconds);
-    printf("latency     p50 %.1f us, p99 %.1f us, p99.9 %.1f us, most %.1f us\n",
-           percentile_us(r, 0.5), percentile_us(r, 0.99), percentile_us(r, 0.999),
-           (double)r->latency.most / 1e3);
+    printf("latency     p50 %.1f us, p90 %.1f us, p98 %.1f us, p99 %.1f us, p99.9 %.1f us, most "
+           "%.1f us\n",
+           percentile_us(r, 0.5), percentile_us(r, 0.9), percentile_us(r, 0.98),
+           percentile_us(r, 0.99), percentile_us(r, 0.999), (double)r->latency.most / 1e3);
     if (r->server_cpu_us >= 0)
         printf("server CPU  %.2f us per answer, %.0f %% of one processor\n", r->server_cpu_us,
                busy_percent(r, r->server_cpu_us));
@@ -397,12 +398,14 @@ static void print_text(const struct options *o, const struct result *r)
 static void print_json(const struct options *o, const struct result *r)
 {
     printf("{\"connections\":%lld,\"seconds\":%.4f,\"answers\":%llu,\"errors\":%llu,"
-           "\"answers_per_second\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,"
+           "\"answers_per_second\":%.1f,\"p50_us\":%.2f,\"p90_us\":%.2f,\"p98_us\":%.2f,\"p99_us\":"
+           "%.2f,\"p999_us\":%.2f,"
            "\"most_us\":%.2f,\"own_cpu_us\":%.3f,\"own_busy\":%.3f,",
            (long long)o->connections, r->seconds, (unsigned long long)r->latency.count,
            (unsigned long long)r->errors, (double)r->latency.count / r->seconds,
-           percentile_us(r, 0.5), percentile_us(r, 0.99), percentile_us(r, 0.999),
-           (double)r->latency.most / 1e3, r->own_cpu_us, busy_percent(r, r->own_cpu_us) / 100);
+           percentile_us(r, 0.5), percentile_us(r, 0.9), percentile_us(r, 0.98),
+           percentile_us(r, 0.99), percentile_us(r, 0.999), (double)r->latency.most / 1e3,
+           r->own_cpu_us, busy_percent(r, r->own_cpu_us) / 100);
     if (r->server_cpu_us >= 0)
         printf("\"server_cpu_us\":%.3f,\"server_busy\":%.3f,", r->server_cpu_us,
                busy_percent(r, r->server_cpu_us) / 100);

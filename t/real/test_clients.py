@@ -67,6 +67,16 @@ def unread(roll, client):
     return own + theirs[0]
 
 
+@contextlib.contextmanager
+def stopped(roll):
+    roll.daemon.process.send_signal(signal.SIGSTOP)
+    os.waitpid(roll.daemon.process.pid, os.WUNTRACED)
+    try:
+        yield
+    finally:
+        roll.daemon.process.send_signal(signal.SIGCONT)
+
+
 def resident_kib(pid):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -179,6 +189,44 @@ def test_clients_that_close_their_side_get_their_answer():
         for _ in range(3):
             assert client.answer().startswith("550 5.1.1 ")
         assert client.closed()
+
+
+@contextlib.contextmanager
+def sent_at_once(roll, inet, data):
+    """A client that has sent as much of it as there is room for while the daemon did not look; and how much."""
+    client = roll.daemon.connect(inet=inet)
+    assert right(client)
+    with stopped(roll):
+        client.socket.setblocking(False)
+        sent = client.socket.send(data)
+        client.socket.settimeout(10)
+        assert unread(roll, client) > 0
+        yield client, sent
+
+
+def test_more_at_once_than_is_read_at_once():
+    """One event for the daemon, and several reads."""
+    with daemon() as roll:
+        data = request(UNKNOWN) * 4000
+        for inet in (False, True):
+            with sent_at_once(roll, inet, data) as (client, sent):
+                assert sent > 64 * 1024, sent
+            sender = threading.Thread(target=client.send, args=(data[sent:],))
+            sender.start()
+            for _ in range(4000):
+                assert client.answer().startswith("550 5.1.1 ")
+            sender.join()
+            client.close()
+
+
+def test_a_request_and_the_end_at_once():
+    """One event, too: the answer, and then the end of it is seen."""
+    with daemon() as roll:
+        for inet in (False, True):
+            with sent_at_once(roll, inet, request(UNKNOWN)) as (client, _):
+                client.socket.shutdown(socket.SHUT_WR)
+            assert client.answer().startswith("550 5.1.1 ") and client.closed(), "the end was not seen"
+            client.close()
 
 
 def test_clients_that_vanish():
