@@ -230,22 +230,28 @@ static void take_over_signals(struct metrics *m)
     }
 }
 
+/* This loop goes round, or we were not here; those who answer must, too. The follower may wait for
+ * its database as long as it takes: how old the roll is tells of it. */
 static void feed_watchdog(evutil_socket_t none, short events, void *context)
 {
+    const struct metrics *m = context;
+
     (void)none;
     (void)events;
-    (void)context;
-    daemon_notify("WATCHDOG=1");
+    if (server_goes_round(m->options.server))
+        daemon_notify("WATCHDOG=1");
 }
 
+/* Looks twice as often as systemd wants to hear of us, so that a worker has three quarters of
+ * WatchdogSec= for one round. */
 static void start_watchdog(struct metrics *m)
 {
-    int ms = daemon_watchdog_ms();
+    int wanted = daemon_watchdog_ms(), ms = wanted / 2 + 1;
     struct timeval every = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
-    if (ms < 0)
+    if (wanted < 0)
         return;
-    m->watchdog = event_new(m->base, -1, EV_PERSIST, feed_watchdog, NULL);
+    m->watchdog = event_new(m->base, -1, EV_PERSIST, feed_watchdog, m);
     if (m->watchdog == NULL || event_add(m->watchdog, &every) != 0)
         abort();
 }

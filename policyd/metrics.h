@@ -1,5 +1,6 @@
 /*
- * metrics - the main thread's loop: signals, and /metrics and /healthz over HTTP
+ * metrics - the main thread's loop: signals, systemd's watchdog, and /metrics and /healthz over
+ * HTTP
  *
  * The only user of libevent. /metrics is Prometheus text; the families are the table in metrics.c
  * (a test compares it with the manual). /healthz: 200 when answers can be right, else 503 with why.
@@ -18,7 +19,7 @@ struct metrics_options {
     struct replica *replica;
     const char *replica_directory;
     const struct policy *policy;
-    const struct server *server;
+    struct server *server;
     const struct follower *follower;
     void (*reload)(void *context); /* SIGHUP */
     void *context;

@@ -214,6 +214,13 @@ static bool serve_once(struct worker *w, int timeout_ms)
     return count > 0;
 }
 
+static void tell_round(struct worker *w)
+{
+    uint64_t asked = atomic_load_explicit(&w->server->asked_round, memory_order_relaxed);
+
+    atomic_store_explicit(&w->gone_round, asked, memory_order_relaxed);
+}
+
 static void finish(struct worker *w)
 {
     int64_t stop_at = atomic_load(&w->server->stop_at);
@@ -244,6 +251,7 @@ static void *work(void *context)
         if (!w->accepting && w->now_us >= w->accept_again_at)
             accept_watch(w, true);
         serve_once(w, wait_ms(w));
+        tell_round(w);
     }
     finish(w);
     return NULL;
@@ -290,6 +298,19 @@ void server_set_limits(struct server *server, int64_t idle_limit_us, int64_t req
 {
     atomic_store(&server->idle_limit_us, idle_limit_us);
     atomic_store(&server->request_limit_us, request_limit_us);
+}
+
+bool server_goes_round(struct server *s)
+{
+    uint64_t asked = atomic_load_explicit(&s->asked_round, memory_order_relaxed);
+
+    for (size_t i = 0; i < s->options.workers; i++)
+        if (atomic_load_explicit(&s->workers[i]->gone_round, memory_order_relaxed) != asked)
+            return false;
+    atomic_store(&s->asked_round, asked + 1);
+    for (size_t i = 0; i < s->options.workers; i++)
+        eventfd_write(s->workers[i]->wake.fd, 1);
+    return true;
 }
 
 static void worker_free(struct worker *w)

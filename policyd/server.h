@@ -72,6 +72,9 @@ struct server;
 struct server *server_start(const struct server_options *options);
 /* Takes effect for waits that begin from now on. Any thread. */
 void server_set_limits(struct server *server, int64_t idle_limit_us, int64_t request_limit_us);
+/* Whether every worker has gone round its loop since the last call that said so, and asks those who
+ * have to do it again, however little there is to do. One thread; at first: yes. */
+bool server_goes_round(struct server *server) MUST_CHECK;
 /* Answers what has arrived, gives incomplete requests `grace_us`, ends the threads and frees. */
 void server_stop(struct server **server, int64_t grace_us);
 

@@ -63,6 +63,7 @@ struct worker {
     pthread_mutex_t lock;
     struct conn *handed; /* by other workers, under the lock */
     _Atomic uint64_t connections, accepted, late, idle_closed, disconnected, accept_pauses;
+    _Atomic uint64_t gone_round; /* the last server->asked_round that it has seen */
     struct lane lanes[SERVER_LANES];
     size_t lane; /* the next one */
     char out[SCRATCH_OUT];
@@ -74,6 +75,7 @@ struct server {
     struct worker **workers;
     _Atomic int64_t idle_limit_us, request_limit_us;
     _Atomic uint64_t connections;
+    _Atomic uint64_t asked_round;
     _Atomic int64_t stop_at; /* clock_elapsed_us; 0: go on */
 };
 
