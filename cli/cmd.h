@@ -92,6 +92,7 @@ bool cmd_quarantine_show(struct cli *cli, struct err *err);
 bool cmd_quarantine_release(struct cli *cli, struct err *err);
 bool cmd_quarantine_delete(struct cli *cli, struct err *err);
 bool cmd_quarantine_keep(struct cli *cli, struct err *err);
+bool cmd_quarantine_viruses(struct cli *cli, struct err *err);
 bool cmd_quarantine_purge(struct cli *cli, struct err *err);
 bool cmd_sender_allow(struct cli *cli, struct err *err);
 bool cmd_sender_block(struct cli *cli, struct err *err);

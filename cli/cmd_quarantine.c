@@ -8,6 +8,7 @@
 #include "cli/cmd.h"
 #include "cli/filter.h"
 #include "lib/clock.h"
+#include "lib/domain.h"
 #include "lib/job_run.h"
 #include "lib/raw.h"
 #include "lib/str.h"
@@ -465,4 +466,27 @@ bool cmd_quarantine_keep(struct cli *cli, struct err *err)
                        customer);
     return (cli->operand_count < 2 || keep_for(cli, customer, cli->operands[1], err)) &&
            put_kept(cli, customer, err);
+}
+
+/* ---- whose viruses who may release ---- */
+
+bool cmd_quarantine_viruses(struct cli *cli, struct err *err)
+{
+    static const char *const columns[] = {"release", "from", NULL};
+    const char *customer = cli->operands[0];
+    const char *given = cli->operand_count > 1 ? cli->operands[1] : NULL;
+    bool forget = given != NULL && strcmp(given, "default") == 0, own;
+    enum conf_release_virus who;
+
+    if (!cli_write(cli, err) ||
+        (given != NULL &&
+         !customer_set_release_virus(cli->db, customer, forget ? NULL : given, cli->actor, err)) ||
+        !customer_release_virus(cli->db, customer,
+                                (enum conf_release_virus)cli->conf.value.release_virus, &who, &own,
+                                err))
+        return false;
+    out_section(cli->out, NULL, NULL, OUT_TABLE, columns);
+    out_text(cli->out, conf_release_virus_words[who]);
+    out_text(cli->out, own ? "customer" : "setting");
+    return true;
 }

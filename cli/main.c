@@ -357,6 +357,10 @@ const struct command commands[] = {
      "The file goes when no recipient has the message any more."},
     {"quarantine keep", cmd_quarantine_keep, "CUSTOMER [DAYS|default]", 1, 2,
      quarantine_keep_options, false, "show or set how long a customer's messages are kept"},
+    {"quarantine viruses", cmd_quarantine_viruses, "CUSTOMER [operators|admins|users|default]", 1,
+     2, NULL, false,
+     "show or set who may release a customer's messages with viruses\n"
+     "In the panel and by the links of reports; default: as release_virus says."},
     {"quarantine purge", cmd_quarantine_purge, "", 0, 0, NULL, false,
      "forget messages that are older than they are kept\nFor a daily timer."},
     {"sender allow", cmd_sender_allow, "PATTERN…", 1, CLI_MANY, sender_options, false,

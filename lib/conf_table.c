@@ -18,7 +18,7 @@ static const char *const log_to[] = {"stderr", "syslog", NULL};
 static const char *const log_format[] = {"text", "json", NULL};
 static const char *const log_level[] = {"debug", "info", "warning", "error", NULL};
 
-static const char *const release_virus[] = {"operators", "admins", "users", NULL};
+const char *const conf_release_virus_words[] = {"operators", "admins", "users", NULL};
 static const char *const password_mail[] = {"link", "password", NULL};
 static const char *const second_factor[] = {"offered", "operators", "accounts", NULL};
 static const char *const languages[] = {"en", "de", "fr", "es", NULL};
@@ -325,10 +325,12 @@ const struct conf_row conf_rows[] = {
         "master.cf.example."),
     ROW(CONF_TIME, release_for, "2d", MINUTE, 30 * DAY, NULL, NULL, false,
         "How long a release is tried again when that listener does not take it now."),
-    ROW(CONF_CHOICE, release_virus, "admins", 0, 0, release_virus, NULL, false,
+    ROW(CONF_CHOICE, release_virus, "admins", 0, 0, conf_release_virus_words, NULL, false,
         "Who may release a message with a virus in the panel: operators, admins (of the customer, "
-        "and operators) or users (everybody, also by a report's link). Reports offer no link to what "
-        "is refused. 'rollcall quarantine release' may."),
+        "and operators) or users (everybody, also by a report's link). Reports offer no link to "
+        "what "
+        "is refused. 'rollcall quarantine release' may. A customer may have its own, see 'rollcall "
+        "quarantine viruses'."),
     ROW(CONF_TIME, keep_spam, "30d", DAY, 3650 * DAY, NULL, NULL, false,
         "How long spam stays in quarantine, in whole days. A customer may have its own, see "
         "'rollcall quarantine keep'."),
@@ -431,3 +433,11 @@ const struct conf_row conf_rows[] = {
 };
 
 const size_t conf_row_count = sizeof conf_rows / sizeof conf_rows[0];
+
+enum conf_release_virus conf_release_virus_of(const char *word, enum conf_release_virus preset)
+{
+    for (size_t i = 0; conf_release_virus_words[i] != NULL; i++)
+        if (strcmp(word, conf_release_virus_words[i]) == 0)
+            return (enum conf_release_virus)i;
+    return preset;
+}

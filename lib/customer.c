@@ -107,6 +107,56 @@ bool customer_remove(struct db *db, const char *name, const char *actor, struct 
     return db_script(db, "commit", err);
 }
 
+/* ---- who may release its viruses ---- */
+
+static bool set_release_virus(struct db *db, const char *name, const char *who, const char *actor,
+                              struct err *err)
+{
+    char id[16];
+    STR_AUTO detail = mem_printf("{\"to\": \"%s\"}", who != NULL ? who : "default");
+
+    return customer_find(db, name, id, err) &&
+           db_exec(db,
+                   who == NULL ? "delete from quarantine_release where customer_id = $1::int"
+                                 " and $2::text is null"
+                               : "insert into quarantine_release (customer_id, virus)"
+                                 " values ($1::int, $2)"
+                                 " on conflict (customer_id) do update set virus = excluded.virus",
+                   DB_VALUES(id, who), NULL, err) &&
+           domain_audit(db, actor, "quarantine viruses", name, detail, err);
+}
+
+bool customer_set_release_virus(struct db *db, const char *name, const char *who, const char *actor,
+                                struct err *err)
+{
+    bool known = who == NULL;
+
+    for (size_t i = 0; !known && conf_release_virus_words[i] != NULL; i++)
+        known = strcmp(who, conf_release_virus_words[i]) == 0;
+    if (!known)
+        return err_set(err, ERR_USAGE, "%s: not operators, admins, users, nor default", who);
+    if (!db_script(db, "begin", err))
+        return false;
+    if (!set_release_virus(db, name, who, actor, err))
+        return db_rollback(db);
+    return db_script(db, "commit", err);
+}
+
+bool customer_release_virus(struct db *db, const char *name, enum conf_release_virus preset,
+                            enum conf_release_virus *who, bool *own, struct err *err)
+{
+    DB_RESULT_AUTO found = NULL;
+    char id[16];
+
+    if (!customer_find(db, name, id, err) ||
+        !db_query(db, &found, "select virus from quarantine_release where customer_id = $1::int",
+                  DB_VALUES(id), err))
+        return false;
+    *own = db_rows(found) > 0;
+    *who = *own ? conf_release_virus_of(db_text(found, 0, 0), preset) : preset;
+    return true;
+}
+
 bool customer_list(struct db *db, const char *name, customer_row_fn *row, void *context,
                    struct err *err)
 {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "addr.h"
+#include "conf.h"
 #include "db.h"
 #include "err.h"
 #include "verdict.h"
@@ -77,6 +78,13 @@ extern const size_t domain_setting_count;
 bool customer_add(struct db *db, const char *name, const char *actor, struct err *err) MUST_CHECK;
 bool customer_remove(struct db *db, const char *name, const char *actor,
                      struct err *err) MUST_CHECK; /* refused while it has domains */
+/* Who may release a virus to its users: a word of conf_release_virus_words; NULL: by the setting.
+ */
+bool customer_set_release_virus(struct db *db, const char *name, const char *who, const char *actor,
+                                struct err *err) MUST_CHECK;
+/* The same to read; *own: the customer's, not the setting's. */
+bool customer_release_virus(struct db *db, const char *name, enum conf_release_virus preset,
+                            enum conf_release_virus *who, bool *own, struct err *err) MUST_CHECK;
 struct customer_row {
     int32_t id;
     const char *name;

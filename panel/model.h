@@ -186,6 +186,10 @@ bool model_link_list(struct db *db, const struct link *link, const char *before,
 /* "" when it is not permitted (any more); else as link_act of sql/0008_link. */
 bool model_link_act(struct db *db, const struct link *link, const char *act, char outcome[16],
                     struct err *err) MUST_CHECK;
+/* Who may release viruses to that user; `preset` when the customer does not say. */
+bool model_link_release_virus(struct db *db, const struct link *link,
+                              enum conf_release_virus preset, enum conf_release_virus *who,
+                              struct err *err) MUST_CHECK;
 /* The user's address, and whether reports are on. */
 bool model_link_user(struct db *db, const struct link *link, struct data *page,
                      struct err *err) MUST_CHECK;

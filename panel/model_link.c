@@ -69,6 +69,20 @@ bool model_link_act(struct db *db, const struct link *link, const char *act, cha
     return true;
 }
 
+bool model_link_release_virus(struct db *db, const struct link *link,
+                              enum conf_release_virus preset, enum conf_release_virus *who,
+                              struct err *err)
+{
+    char user[24];
+    DB_RESULT_AUTO row = NULL;
+
+    number_text(user, link->user);
+    if (!db_query(db, &row, "select link_release_virus($1::bigint)", DB_VALUES(user), err))
+        return false;
+    *who = conf_release_virus_of(db_text(row, 0, 0), preset);
+    return true;
+}
+
 bool model_link_user(struct db *db, const struct link *link, struct data *page, struct err *err)
 {
     char user[24];

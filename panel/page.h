@@ -43,6 +43,7 @@ PAGE(page_explain);
 PAGE(page_customers);
 PAGE(do_customer_add);
 PAGE(page_customer);
+PAGE(do_customer_viruses);
 PAGE(do_customer_remove);
 PAGE(page_accounts);
 PAGE(do_account_add);

@@ -24,20 +24,51 @@ bool do_customer_add(struct visit *visit, struct err *err)
     return visit_refused(visit, err, "name") && page_customers(visit, err);
 }
 
+/* *name lives as long as the visit. */
+static bool read_customer(struct visit *visit, const char **name, struct err *err)
+{
+    enum conf_release_virus preset = (enum conf_release_virus)visit->panel->conf->release_virus,
+                            who;
+    bool own;
+
+    if (!model_customer(visit->db, visit_number(visit, visit_id(visit)), visit->data, err))
+        return false;
+    *name = data_get(data_get(visit->data, span_text("customer")), span_text("name"))->text.at;
+    if (!customer_release_virus(visit->db, *name, preset, &who, &own, err))
+        return false;
+    data_text(visit->data, "viruses", own ? conf_release_virus_words[who] : "");
+    data_text(visit->data, "viruses_above", conf_release_virus_words[preset]);
+    return true;
+}
+
 bool page_customer(struct visit *visit, struct err *err)
 {
-    return model_customer(visit->db, visit_number(visit, visit_id(visit)), visit->data, err) &&
-           visit_show(visit, "customer", err);
+    const char *name;
+
+    return read_customer(visit, &name, err) && visit_show(visit, "customer", err);
+}
+
+bool do_customer_viruses(struct visit *visit, struct err *err)
+{
+    const char *name, *who = form_value(&visit->form, "viruses");
+
+    if (!read_customer(visit, &name, err))
+        return false;
+    if (customer_set_release_virus(visit->db, name, who[0] != '\0' ? who : NULL,
+                                   visit->session.login, err))
+        return visit_go(visit, visit_words(visit, "Saved."), "/customers/%s", visit_id(visit));
+    if (err->class == ERR_USAGE)
+        err->class = ERR_DATA; /* no word of the form's: nobody's browser sends that */
+    return false;
 }
 
 bool do_customer_remove(struct visit *visit, struct err *err)
 {
-    const struct data *name;
+    const char *name;
 
-    if (!model_customer(visit->db, visit_number(visit, visit_id(visit)), visit->data, err))
+    if (!read_customer(visit, &name, err))
         return false;
-    name = data_get(data_get(visit->data, span_text("customer")), span_text("name"));
-    if (customer_remove(visit->db, name->text.at, visit->session.login, err))
+    if (customer_remove(visit->db, name, visit->session.login, err))
         return visit_go(visit, visit_words(visit, "The customer is removed."), "/customers");
     return visit_refused(visit, err, "remove") && visit_show(visit, "customer", err);
 }

@@ -69,16 +69,21 @@ static bool is_true(const struct visit *visit, const char *key)
 }
 
 /* By a link one is nobody's administrator. */
-static bool is_barred(const struct visit *visit)
+static bool look_for_bar(struct visit *visit, const struct link *link, bool *barred,
+                         struct err *err)
 {
-    return page_is_virus(visit->data) && visit->panel->conf->release_virus != RELEASE_VIRUS_USERS;
+    enum conf_release_virus who = (enum conf_release_virus)visit->panel->conf->release_virus;
+
+    if (page_is_virus(visit->data) && !model_link_release_virus(visit->db, link, who, &who, err))
+        return false;
+    *barred = page_is_virus(visit->data) && who != RELEASE_VIRUS_USERS;
+    return true;
 }
 
 /* The buttons of the page; the one that the link is about comes first. */
-static void offer_acts(struct visit *visit, const struct link *link)
+static void offer_acts(struct visit *visit, const struct link *link, bool barred)
 {
     struct data *list = data_list(visit->data, "acts");
-    bool barred = is_barred(visit);
     char token[LINK_TEXT + 1];
 
     data_flag(visit->data, "is_barred", barred);
@@ -98,11 +103,13 @@ static void offer_acts(struct visit *visit, const struct link *link)
 
 static bool show_message(struct visit *visit, const struct link *link, struct err *err)
 {
+    bool barred;
     bool fine =
-        model_link_message(visit->db, link, visit->panel->conf->report_zone, visit->data, err);
+        model_link_message(visit->db, link, visit->panel->conf->report_zone, visit->data, err) &&
+        look_for_bar(visit, link, &barred, err);
 
     if (fine)
-        offer_acts(visit, link);
+        offer_acts(visit, link, barred);
     return show_unless_gone(visit, fine, "link", err);
 }
 
@@ -176,6 +183,7 @@ bool do_link(struct visit *visit, struct err *err)
     char outcome[16], token[LINK_TEXT + 1];
     const struct act *act = NULL;
     struct link link;
+    bool barred;
 
     if (!open_link(visit, form_value(&visit->form, "t"), &link))
         return show_bad(visit, err);
@@ -186,7 +194,9 @@ bool do_link(struct visit *visit, struct err *err)
         return show_bad(visit, err); /* a link to look with does nothing */
     if (!model_link_message(visit->db, &link, visit->panel->conf->report_zone, visit->data, err))
         return show_unless_gone(visit, false, "link", err);
-    if (act->releases && is_barred(visit))
+    if (!look_for_bar(visit, &link, &barred, err))
+        return false;
+    if (act->releases && barred)
         snprintf(outcome, sizeof outcome, "virus");
     else if (!model_link_act(visit->db, &link, act->name, outcome, err))
         return false;

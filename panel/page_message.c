@@ -27,10 +27,12 @@ bool page_is_virus(const struct data *data)
 
 bool page_message(struct visit *visit, struct err *err)
 {
-    if (!model_message(visit->db, visit_number(visit, visit_id(visit)), visit->data, err))
+    bool may = true;
+
+    if (!model_message(visit->db, visit_number(visit, visit_id(visit)), visit->data, err) ||
+        (page_is_virus(visit->data) && !visit_may_release_virus(visit, &may, err)))
         return false;
-    data_flag(visit->data, "is_barred",
-              page_is_virus(visit->data) && !visit_may_release_virus(visit));
+    data_flag(visit->data, "is_barred", !may);
     return visit_show(visit, "message", err);
 }
 

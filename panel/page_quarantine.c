@@ -107,7 +107,8 @@ static const struct act {
     {"block", "delete", "block", N_("The sender is blocked, the message is deleted.")},
 };
 
-static bool tell(struct visit *visit, const struct act *act, size_t chosen, size_t done)
+static bool tell(struct visit *visit, const struct act *act, bool viruses, size_t chosen,
+                 size_t done)
 {
     struct data *values = data_map(visit->arena);
     BUF_AUTO text = {0};
@@ -118,7 +119,7 @@ static bool tell(struct visit *visit, const struct act *act, size_t chosen, size
     data_int(values, "chosen", (int64_t)chosen);
     template_fill(
         &text,
-        strcmp(act->what, "release") == 0 && !visit_may_release_virus(visit)
+        strcmp(act->what, "release") == 0 && !viruses
             ? visit_words(visit, "Done for {done} of {chosen}: the others carry a virus, were "
                                  "released before, or are not there any more.")
             : visit_words(visit, "Done for {done} of {chosen}: the others were released before, "
@@ -131,15 +132,16 @@ static bool do_act(struct visit *visit, const struct act *act, struct err *err)
 {
     BUF_AUTO array = {0};
     size_t chosen = visit_chosen(visit, "message", CHOSEN_MOST, &array), done = 0;
+    bool viruses;
 
     if (chosen == 0)
         return go_back(visit, visit_words(visit, "Choose messages first."));
-    return visit_transaction(visit, err) &&
+    return visit_transaction(visit, err) && visit_may_release_virus(visit, &viruses, err) &&
            (act->rule == NULL ||
             model_trust(visit->db, array.at, act->rule, visit->session.login, err)) &&
-           model_quarantine_ask(visit->db, array.at, act->what, visit->session.login,
-                                visit_may_release_virus(visit), &done, err) &&
-           visit_commit(visit, err) && tell(visit, act, chosen, done);
+           model_quarantine_ask(visit->db, array.at, act->what, visit->session.login, viruses,
+                                &done, err) &&
+           visit_commit(visit, err) && tell(visit, act, viruses, chosen, done);
 }
 
 bool do_quarantine(struct visit *visit, struct err *err)

@@ -1,8 +1,10 @@
 /* page_report_look - what a report will look like, and one sent to see it in a mailbox */
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/addr.h"
 #include "lib/clock.h"
+#include "lib/domain.h"
 #include "lib/link.h"
 #include "lib/render.h"
 #include "panel/model.h"
@@ -75,7 +77,7 @@ static size_t take_samples(const struct report_values *values, struct render_ent
 
 /* The samples' links are signed with a key of nobody: they lead nowhere. */
 static void render(struct visit *visit, const struct report_values *values, const char *logo,
-                   bool central)
+                   enum conf_release_virus who, bool central)
 {
     struct render_entry entries[SAMPLES_MOST];
     uint8_t key[SECRET_KEY];
@@ -91,7 +93,7 @@ static void render(struct visit *visit, const struct report_values *values, cons
         .brand_logo = logo,
         .brand_footer = report_value(values, "brand-footer"),
         .sender_links = strcmp(report_value(values, "sender-links"), "no") != 0,
-        .release_virus = (enum conf_release_virus)visit->panel->conf->release_virus,
+        .release_virus = who,
         .panel = visit->panel->conf->panel_url,
         .key = key,
         .entries = entries,
@@ -127,6 +129,19 @@ static bool put_logo(struct visit *visit, const char *setting, const char **logo
     return true;
 }
 
+static bool find_release_virus(struct visit *visit, const struct report_values *values,
+                               enum conf_release_virus *who, struct err *err)
+{
+    enum conf_release_virus preset = (enum conf_release_virus)visit->panel->conf->release_virus;
+    char customer[801];
+    bool own;
+
+    snprintf(customer, sizeof customer, "%s", values->name);
+    return (values->of != REPORT_OF_DOMAIN ||
+            model_customer_of(visit->db, values->id, customer, err)) &&
+           customer_release_virus(visit->db, customer, preset, who, &own, err);
+}
+
 static bool look(struct visit *visit, const struct form *from, struct err *err)
 {
     struct report_values values;
@@ -138,9 +153,11 @@ static bool look(struct visit *visit, const struct form *from, struct err *err)
         return false;
     report_values_take_form(visit, &values);
     const char *logo = "";
-    if (!put_logo(visit, report_value(&values, "brand-logo"), &logo, err))
+    enum conf_release_virus who;
+    if (!put_logo(visit, report_value(&values, "brand-logo"), &logo, err) ||
+        !find_release_virus(visit, &values, &who, err))
         return false;
-    render(visit, &values, logo, form_has(&visit->query, "central"));
+    render(visit, &values, logo, who, form_has(&visit->query, "central"));
     return true;
 }
 

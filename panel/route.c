@@ -46,6 +46,7 @@ const struct route routes[] = {
     {"GET",  "/customers",                WHO_OPERATOR, 0,                     "customers", page_customers},
     {"POST", "/customers",                WHO_OPERATOR, 0,                     "customers", do_customer_add},
     {"GET",  "/customers/*",              WHO_OPERATOR, 0,                     "customers", page_customer},
+    {"POST", "/customers/*/viruses",      WHO_OPERATOR, 0,                     "customers", do_customer_viruses},
     {"POST", "/customers/*/remove",       WHO_OPERATOR, 0,                     "customers", do_customer_remove},
     {"GET",  "/domains",                  WHO_MANAGES,  0,                     "domains",   page_domains},
     {"GET",  "/domains/add",              WHO_OPERATOR, 0,                     "domains",   page_domain_add},

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/domain.h"
 #include "lib/log.h"
 #include "panel/route.h"
 #include "panel/view.h"
@@ -527,13 +528,20 @@ bool visit_is(const struct visit *visit, enum role role)
     return visit->session.role == role;
 }
 
-bool visit_may_release_virus(const struct visit *visit)
+bool visit_may_release_virus(struct visit *visit, bool *may, struct err *err)
 {
     static const enum role least[] = {[RELEASE_VIRUS_OPERATORS] = ROLE_OPERATOR,
                                       [RELEASE_VIRUS_ADMINS] = ROLE_ADMIN,
                                       [RELEASE_VIRUS_USERS] = ROLE_NOBODY};
 
-    return visit->session.role >= least[visit->panel->conf->release_virus];
+    enum conf_release_virus who = (enum conf_release_virus)visit->panel->conf->release_virus;
+    bool own;
+
+    if (!visit_is(visit, ROLE_OPERATOR) &&
+        !customer_release_virus(visit->db, visit->session.customer_name, who, &who, &own, err))
+        return false;
+    *may = visit->session.role >= least[who];
+    return true;
 }
 
 const char *visit_number(struct visit *visit, const char *text)

@@ -111,8 +111,8 @@ bool visit_go(struct visit *visit, const char *note, const char *format, ...) PR
 bool visit_transaction(struct visit *visit, struct err *err) MUST_CHECK;
 bool visit_commit(struct visit *visit, struct err *err) MUST_CHECK;
 bool visit_is(const struct visit *visit, enum role role);
-/* By setting release_virus. */
-bool visit_may_release_virus(const struct visit *visit);
+/* By what the own customer says, or setting release_virus. */
+bool visit_may_release_virus(struct visit *visit, bool *may, struct err *err) MUST_CHECK;
 
 /* What stood for the first and the second '*'. */
 #define visit_id(visit) ((visit)->parameters[0])

@@ -15,10 +15,12 @@
 #define USER_COLUMNS                                                                               \
     " m.id, v.customer_id, v.user_id, v.local_part, v.domain, v.name, v.zone, v.language,"         \
     " v.categories, v.block_list, v.sender_links, v.brand_name, v.brand_colour, v.brand_logo,"     \
-    " v.brand_footer, v.domain"
+    " v.brand_footer, v.domain,"                                                                   \
+    " (select q.virus from quarantine_release q where q.customer_id = v.customer_id)"
 #define DOMAIN_COLUMNS                                                                             \
     " m.id, v.customer_id, v.domain_id, null, v.contact, '', v.zone, v.language, v.categories,"    \
-    " v.block_list, false, v.brand_name, v.brand_colour, v.brand_logo, v.brand_footer, v.domain"
+    " v.block_list, false, v.brand_name, v.brand_colour, v.brand_logo, v.brand_footer, v.domain,"  \
+    " null"
 
 static const struct compose_kind kinds[] = {
     {.central = false,

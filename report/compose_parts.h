@@ -36,6 +36,7 @@ enum compose_run_column {
     RUN_BRAND_LOGO,
     RUN_BRAND_FOOTER,
     RUN_DOMAIN,
+    RUN_RELEASE_VIRUS, /* NULL: as the setting says */
 };
 
 /*

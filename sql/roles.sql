@@ -111,6 +111,8 @@ grant select on quarantine_message, quarantine_recipient, quarantine_request, qu
 grant update (state, state_at, state_by) on quarantine_recipient to rollcall_admin;
 grant insert, update on quarantine_request to rollcall_admin;
 grant insert, update, delete on sender_rule, quarantine_retention to rollcall_admin;
+grant select, insert, update, delete on quarantine_release to rollcall_admin, rollcall_panel;
+grant select on quarantine_release to rollcall_report;
 grant execute on function quarantine_domain(text), quarantine_drop(bigint[]),
   quarantine_purge(integer, integer, integer, integer, integer)
   to rollcall_admin;
@@ -187,4 +189,4 @@ grant execute on function token_look(bytea, text), token_use(bytea, text), passw
 grant execute on function mail_ask(text, text, inet, integer, integer) to rollcall_panel, rollcall_admin;
 -- what a report's signed link opens, which the panel has checked
 grant execute on function link_user(bigint), link_message(bigint, bigint, text), link_messages(bigint, bigint, integer, text),
-  link_act(bigint, bigint, text), link_reports(bigint, boolean) to rollcall_panel;
+  link_act(bigint, bigint, text), link_reports(bigint, boolean), link_release_virus(bigint) to rollcall_panel;

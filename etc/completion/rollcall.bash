@@ -117,7 +117,7 @@ _rollcall() {
             account) word="add list remove disable enable password reset" ;;
             ldap) word="set show test sync list remove" ;;
             change) word="list show undo approve reject" ;;
-            quarantine) word="list show release delete keep purge" ;;
+            quarantine) word="list show release delete keep viruses purge" ;;
             report) word="set show preview resend" ;;
             sender) word="allow block list remove" ;;
         esac

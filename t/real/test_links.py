@@ -254,6 +254,92 @@ def test_viruses():
             assert "Being released" in press(panel, token, "Release").text
 
 
+def test_each_customer_says_who_may_release_its_viruses():
+    """Report, link, page and command line agree for each customer; who says nothing has the setting. No customer's
+    administrator changes it."""
+    ann, bob = "ann@customer.test", "bob@other.test"
+    with Reported([ann]) as m:
+        m.rc.cli("customer", "add", "Other")
+        m.rc.cli("domain", "add", "other.test", "--customer", "Other")
+        m.rc.cli("user", "add", bob)
+        m.quarantine(ann, category="virus")
+        m.quarantine(bob, category="virus")
+        numbers = {u: int(m.rc.psql(f"select id from quarantine_recipient where address = '{u}'")) for u in (ann, bob)}
+        whose = {u: int(m.rc.psql(f"select user_id from quarantine_recipient where address = '{u}'")) for u in (ann, bob)}
+        said = lambda customer, *to: m.rc.json("quarantine", "viruses", customer, *to)[0]
+        with m.panel() as panel:
+            panel.account("root")
+            admins = {ann: panel.account("anna", "Example"), bob: panel.account("otto", "Other")}
+            for user in whose.values():
+                m.rc.psql("insert into user_password (user_id, confirmed_at, hash, changed_at, must_change)"
+                          f" select {user}, now(), password, now(), false from account limit 1")
+            signed = {}
+            for login in (ann, bob, *admins.values(), "root"):
+                signed[login] = panel.client()
+                signed[login].sign_in(login)
+
+            def offered(address):
+                """Where a release is offered."""
+                directory = m.rc.dir / f"look-{time.monotonic_ns()}"
+                directory.mkdir()
+                m.command("preview", "--directory", str(directory), address)
+                report = (directory / "report.html").read_text()
+                link = panel.client().get(f"/message?t={sign(panel, RELEASE, numbers[address], whose[address])}")
+                pages = {who: signed[login].get(f"/quarantine/{numbers[address]}").text
+                         for who, login in (("user", address), ("admin", admins[address]), ("operator", "root"))}
+                assert link.status == 200 and all("quarantine" in page for page in pages.values())
+                return {"report": ">Release<" in report, "link": ">Release<" in link.text,
+                        **{who: 'value="release"' in page for who, page in pages.items()}}, report
+
+            expected = {"users": ("report", "link", "user", "admin", "operator"), "admins": ("admin", "operator"),
+                        "operators": ("operator",)}
+            words = {"users": "", "admins": "Only your administrator may", "operators": "Only whoever runs the mail gateway may"}
+
+            def check(address, customer, who, where):
+                assert said(customer) == {"release": who, "from": where}
+                found, report = offered(address)
+                assert {k for k, v in found.items() if v} == set(expected[who]), (address, who, found)
+                assert words[who] in report and report.count(" may release it.") == (who != "users"), (address, who)
+                c, token = panel.client(), sign(panel, ALLOW, numbers[address], whose[address])
+                c.get(f"/message?t={token}")
+                answer = c.post("/message", t=token)
+                assert ("you cannot release it" in answer.text) == (who != "users"), (address, who)
+                asked = m.rc.psql("delete from quarantine_request returning recipient_id")
+                assert asked.split()[:1] == ([str(numbers[address])] if who == "users" else []), asked
+
+            check(ann, "Example", "admins", "setting")
+            assert said("Example", "users") == {"release": "users", "from": "customer"}
+            check(bob, "Other", "admins", "setting")
+            check(ann, "Example", "users", "customer")
+            # by the panel, and each of them otherwise
+            root = signed["root"]
+            ids = {name: m.rc.psql(f"select id from customer where name = '{name}'") for name in ("Example", "Other")}
+            for name, who in (("Example", "operators"), ("Other", "users")):
+                page = root.get(f"/customers/{ids[name]}")
+                assert 'name="viruses"' in page.text
+                page = root.post(f"/customers/{ids[name]}/viruses", viruses=who)
+                assert page.status == 200 and f'value="{who}" selected' in page.text, page.text
+            check(ann, "Example", "operators", "customer")
+            check(bob, "Other", "users", "customer")
+            assert m.rc.psql("select string_agg(actor || ' ' || object, ',' order by id) from audit "
+                             "where action = 'quarantine viruses' and program = 'rollcall-panel'") == "root Example,root Other"
+            # nobody else's business, and no other word
+            for login in ("anna", ann):
+                signed[login].get("/quarantine")
+                assert signed[login].post(f"/customers/{ids['Example']}/viruses", viruses="users").status in (403, 404)
+            for do in (f"insert into quarantine_release values ({ids['Example']}, 'users') on conflict (customer_id) do "
+                       "update set virus = 'users'", "delete from quarantine_release",
+                       "update quarantine_release set virus = 'users'"):
+                m.rc.psql(f"set rollcall.customer = {ids['Example']}; set role rollcall_panel; {do}", check=False)
+            root.get(f"/customers/{ids['Example']}")
+            assert root.post(f"/customers/{ids['Example']}/viruses", viruses="everybody").status == 404
+            m.rc.run("quarantine", "viruses", "Example", "everybody", check=64)
+            check(ann, "Example", "operators", "customer")
+            assert said("Example", "default") == {"release": "admins", "from": "setting"}
+            m.rc.set(release_virus="operators")
+            assert said("Example")["release"] == "operators" and said("Other")["release"] == "users"
+
+
 def test_one_click_unsubscribe():
     with Reported(["ann@customer.test", "bob@customer.test"]) as m, m.panel() as panel:
         path = "/unsubscribe?t=" + sign(panel, UNSUBSCRIBE, 0, m.mine["ann@customer.test"])
