@@ -414,6 +414,13 @@ static bool body_is_fine(struct visit *visit)
     return false;
 }
 
+/* From where a password or a second factor is changed (sql/…_credential_change). */
+static bool tell_client(struct visit *visit, struct err *err)
+{
+    return db_exec(visit->db, "select set_config('rollcall.client', $1, false)",
+                   DB_VALUES(visit->client), NULL, err);
+}
+
 /* A connection for the page, which sees what its session may see. */
 static bool connect_page(struct visit *visit, struct err *err)
 {
@@ -421,7 +428,8 @@ static bool connect_page(struct visit *visit, struct err *err)
         return true; /* a GET: it is the one that loaded the session */
     return open_database(visit, err) &&
            (!visit->cookie_known ||
-            session_load(&visit->session, visit->db, visit->panel->conf->panel_idle_limit, err));
+            session_load(&visit->session, visit->db, visit->panel->conf->panel_idle_limit, err)) &&
+           tell_client(visit, err);
 }
 
 static void fail_by(struct visit *visit, const struct err *err)

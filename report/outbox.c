@@ -15,6 +15,7 @@
 #include "lib/secret.h"
 #include "lib/submit.h"
 #include "report/asked.h"
+#include "report/changed.h"
 #include "report/clean.h"
 #include "report/figures.h"
 #include "report/letter.h"
@@ -238,6 +239,9 @@ static bool write_letters(struct sender *s, struct err *err)
             return false;
     for (any = true; any && !*s->options->stop;)
         if (!notice_next(&compose, &any, err))
+            return false;
+    for (any = true; any && !*s->options->stop;)
+        if (!changed_next(&compose, &any, err))
             return false;
     for (any = true; any && !*s->options->stop;)
         if (!asked_next(&compose, &any, err))

@@ -168,7 +168,7 @@ grant update on report_setting to rollcall_report;
 grant select, insert, update, delete on report_run, outbox, token, user_password, mail_request to rollcall_report;
 grant execute on function outbox_take(integer, bigint, timestamptz, bigint) to rollcall_report;
 grant select on report_run to rollcall_panel, rollcall_admin;
-grant select, update, delete on report_request to rollcall_report;
+grant select, update, delete on report_request, credential_change to rollcall_report;
 grant select, insert on report_request to rollcall_panel;
 grant execute on function panel_report(), panel_outbox_act(bigint[], text, text) to rollcall_panel;
 

@@ -1,0 +1,207 @@
+/* changed - see changed.h */
+#include "report/changed.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/addr.h"
+#include "lib/clock.h"
+#include "lib/display.h"
+#include "lib/link.h"
+#include "lib/log.h"
+#include "lib/mail.h"
+#include "lib/text.h"
+#include "lib/when.h"
+
+enum { SHOWN_MOST = 500 }; /* bytes of a login */
+
+static const struct changed_kind {
+    const char *name, *subject, *what;
+} kinds[] = {
+    {"password", "Your password was changed", "The password of this sign-in was changed."},
+    {"second-on", "Your second factor was set up",
+     "A second factor was set up for this sign-in; one that was there before counts no more."},
+    {"second-off", "Your second factor was removed",
+     "The second factor of this sign-in was removed: the password alone opens it now."},
+};
+static const char user_advice[] =
+    "If it was you, there is nothing to do. If it was not, somebody else reads your mail or knew "
+    "your password: ask for a new password at once, and tell whoever looks after your mail.";
+static const char account_advice[] =
+    "If it was you, or if you asked for it, there is nothing to do. If not, somebody else may be "
+    "able to sign in as you: let an operator of the gateway set a new password at once.";
+
+enum changed_column {
+    CHANGED_ID,
+    CHANGED_WHAT,
+    CHANGED_AT,
+    CHANGED_CLIENT,
+    CHANGED_CUSTOMER,
+    CHANGED_LOGIN, /* NULL: a user */
+    CHANGED_LOCAL, /* NULL: an account, or a user who gets no mail any more */
+    CHANGED_DOMAIN,
+    CHANGED_NAME,
+    CHANGED_LANGUAGE,
+    CHANGED_BRAND,
+    CHANGED_CONTACT, /* of an account's customer */
+};
+
+static const char next_sql[] =
+    "select c.id, c.what, extract(epoch from c.made_at)::bigint, c.client,"
+    " coalesce(v.customer_id, c.customer_id), case when c.account_id is not null then c.login end,"
+    " v.local_part, v.domain, coalesce(v.name, ''),"
+    " coalesce(v.language, nullif(c.language, ''), s.language, ''),"
+    " coalesce(v.brand_name, s.brand_name, ''), coalesce(s.notice_contact, '')"
+    " from credential_change c left join report_user v on v.user_id = c.user_id"
+    " left join report_setting s on s.customer_id = c.customer_id and s.domain_id is null"
+    "   and s.user_id is null"
+    " order by c.id limit 1 for update of c skip locked";
+
+struct changed {
+    const struct compose *compose;
+    const struct db_result *row;
+    const struct changed_kind *kind;
+    enum text_language language;
+    char login[ADDR_TEXT_MAX + 1], to[ADDR_TEXT_MAX + 1];
+};
+
+/* ---- to whom ---- */
+
+/* False: nobody can be told. */
+static bool find_reader(struct changed *c)
+{
+    struct addr address;
+    struct err none;
+
+    if (db_null(c->row, 0, CHANGED_LOGIN)) {
+        if (db_null(c->row, 0, CHANGED_LOCAL))
+            return false;
+        addr_format_parts(db_span(c->row, 0, CHANGED_LOCAL), db_span(c->row, 0, CHANGED_DOMAIN),
+                          c->login, sizeof c->login);
+        snprintf(c->to, sizeof c->to, "%s", c->login);
+        return true;
+    }
+    snprintf(c->login, sizeof c->login, "%s", db_text(c->row, 0, CHANGED_LOGIN));
+    if (addr_parse(span_text(c->login), false, &address, &none)) {
+        addr_format(&address, c->to);
+        return true;
+    }
+    const char *contact = db_text(c->row, 0, CHANGED_CONTACT);
+    snprintf(c->to, sizeof c->to, "%s",
+             contact[0] != '\0' ? contact : c->compose->conf->notice_contact);
+    return c->to[0] != '\0';
+}
+
+/* ---- what stands in it ---- */
+
+static void put_fact(struct buf *out, enum text_language language, const char *label,
+                     struct span value)
+{
+    buf_printf(out, "   %s: ", text_get(language, label));
+    display_line(out, value, SHOWN_MOST);
+    buf_text(out, "\n");
+}
+
+static void write_text(struct buf *out, const struct changed *c)
+{
+    BUF_AUTO time = {0};
+    struct span client = db_span(c->row, 0, CHANGED_CLIENT);
+    bool user = db_null(c->row, 0, CHANGED_LOGIN);
+    const char *panel = c->compose->conf->panel_url;
+
+    when_text(&time, c->language, WHEN_MINUTE,
+              (struct when){.local = db_int(c->row, 0, CHANGED_AT)});
+    buf_text(&time, " GMT");
+    buf_printf(out, "%s\n\n", text_get(c->language, c->kind->what));
+    put_fact(out, c->language, "Sign-in", span_text(c->login));
+    put_fact(out, c->language, "Time", span_of(time.at, time.len));
+    put_fact(out, c->language, "From the address",
+             client.len > 0
+                 ? client
+                 : span_text(text_get(c->language, "none: on the gateway itself, in no browser")));
+    buf_printf(out, "\n%s\n", text_get(c->language, user ? user_advice : account_advice));
+    if (panel[0] != '\0')
+        buf_printf(out, "\n   %s%s\n", panel, user ? LINK_PAGE_REQUEST : LINK_PAGE_SIGN_IN);
+}
+
+static bool put_outbox(const struct changed *c, const char *message_id, const struct buf *mail,
+                       struct err *err)
+{
+    BUF_AUTO hex = {0};
+
+    buf_text(&hex, "\\x");
+    for (size_t i = 0; i < mail->len; i++)
+        buf_printf(&hex, "%02x", (unsigned char)mail->at[i]);
+    return db_exec(c->compose->db,
+                   "insert into outbox (kind, customer_id, urgent, envelope_from, envelope_to,"
+                   " message_id, body) values ('changed', $1, false, $2, $3, $4, $5)",
+                   DB_VALUES(db_null(c->row, 0, CHANGED_CUSTOMER)
+                                 ? NULL
+                                 : db_text(c->row, 0, CHANGED_CUSTOMER),
+                             c->compose->from, c->to, message_id, hex.at),
+                   NULL, err);
+}
+
+static bool write_mail(struct changed *c, struct err *err)
+{
+    const char *at = strrchr(c->compose->from, '@');
+    char message_id[200];
+    BUF_AUTO text = {0};
+    BUF_AUTO mail = {0};
+
+    snprintf(message_id, sizeof message_id, "changed-%s@%s", db_text(c->row, 0, CHANGED_ID),
+             at != NULL ? at + 1 : "localhost");
+    write_text(&text, c);
+    mail_compose(&mail, &(struct mail){.from_name = db_text(c->row, 0, CHANGED_BRAND),
+                                       .from = c->compose->from,
+                                       .to_name = db_text(c->row, 0, CHANGED_NAME),
+                                       .to = c->to,
+                                       .subject = text_get(c->language, c->kind->subject),
+                                       .message_id = message_id,
+                                       .date = c->compose->now,
+                                       .language = text_languages[c->language],
+                                       .text = span_of(text.at, text.len)});
+    return put_outbox(c, message_id, &mail, err);
+}
+
+/* Whom nobody can tell is said in the log, once. */
+static bool tell(const struct compose *compose, const struct db_result *row, struct err *err)
+{
+    struct changed c = {.compose = compose, .row = row, .kind = &kinds[0]};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].name, db_text(row, 0, CHANGED_WHAT)) == 0)
+            c.kind = &kinds[i];
+    if (!text_language_find(db_text(row, 0, CHANGED_LANGUAGE), &c.language))
+        c.language = (enum text_language)compose->conf->report_language;
+    if (find_reader(&c))
+        return write_mail(&c, err);
+    log_write(
+        LOG_MAIL_TROUBLE,
+        "%s of %s was changed: the login is no address, and there is no notice contact to tell",
+        db_text(row, 0, CHANGED_WHAT), c.login[0] != '\0' ? c.login : "a former user");
+    return true;
+}
+
+static bool take_next(struct compose *compose, bool *any, struct err *err)
+{
+    DB_RESULT_AUTO next = NULL;
+
+    if (!db_query(compose->db, &next, next_sql, DB_NO_VALUES, err))
+        return false;
+    *any = db_rows(next) > 0;
+    return !*any || (tell(compose, next, err) &&
+                     db_exec(compose->db, "delete from credential_change where id = $1",
+                             DB_VALUES(db_text(next, 0, CHANGED_ID)), NULL, err));
+}
+
+bool changed_next(struct compose *compose, bool *any, struct err *err)
+{
+    *any = false;
+    compose->now = clock_wall_us() / CLOCK_SECOND;
+    if (!db_script(compose->db, "begin", err))
+        return false;
+    if (!take_next(compose, any, err))
+        return db_rollback(compose->db);
+    return db_script(compose->db, "commit", err);
+}
