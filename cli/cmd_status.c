@@ -201,8 +201,11 @@ static bool put_quarantine(struct cli *cli, struct buf *todo, struct err *err)
                 "release_to there",
                 gateway, age, why[0] != '\0' ? why : "nobody carries it out");
         if (lost > 0)
-            status_attention(todo, "gateway %s: the files of %lld quarantined message%s are gone",
-                             gateway, (long long)lost, lost == 1 ? "" : "s");
+            status_attention(
+                todo,
+                "gateway %s: the files of %lld quarantined message%s are gone or altered; its "
+                "log names them (quarantine-mended)",
+                gateway, (long long)lost, lost == 1 ? "" : "s");
     }
     return true;
 }

@@ -76,6 +76,9 @@ void check_parent_domains(struct doctor *d);
 void check_verification(struct doctor *d);
 void check_relay_domains(struct doctor *d);
 
+/* What this gateway is called in the database: gateway_name, or the host's name. */
+void doctor_gateway_name(const struct doctor *d, char *name, size_t room);
+
 /* A connection, which the caller closes; -1 with errno. */
 int doctor_connect(const struct conf_address *address);
 void doctor_address_text(const struct conf_address *address, char *out, size_t room);

@@ -152,7 +152,7 @@ static const char gateway_sql[] =
 /* clang-format on */
 
 /* The name under which this gateway's programs tell of themselves. */
-static void gateway_name(const struct doctor *d, char *name, size_t room)
+void doctor_gateway_name(const struct doctor *d, char *name, size_t room)
 {
     snprintf(name, room, "%s", d->cli->conf.value.gateway_name);
     if (name[0] == '\0' && gethostname(name, room) != 0)
@@ -169,7 +169,7 @@ void check_gateway(struct doctor *d)
         doctor_skip(d, "no database");
         return;
     }
-    gateway_name(d, name, sizeof name);
+    doctor_gateway_name(d, name, sizeof name);
     if (!db_query(d->cli->db, &rows, gateway_sql, DB_VALUES(name), &err))
         doctor_bad(d, "see PostgreSQL's log", "%s", err.text);
     else if (db_rows(rows) == 0)
@@ -205,7 +205,7 @@ void check_observation(struct doctor *d)
                            : "no database");
         return;
     }
-    gateway_name(d, name, sizeof name);
+    doctor_gateway_name(d, name, sizeof name);
     if (!db_query(d->cli->db, &rows,
                   "select " SQL_AGE("read_to") " from log_position where gateway = $1",
                   DB_VALUES(name), &err))

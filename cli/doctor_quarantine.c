@@ -102,6 +102,33 @@ static struct span header_checks(const struct doctor *d)
     return d->postfix ? doctor_main_cf(d, "milter_header_checks") : span_text("");
 }
 
+/* What rollcall-quarantine has found when it compared files with their rows. */
+static void check_files(struct doctor *d)
+{
+    char name[256];
+    struct err err;
+    DB_RESULT_AUTO rows = NULL;
+
+    if (!d->database)
+        return;
+    doctor_gateway_name(d, name, sizeof name);
+    if (!db_query(d->cli->db, &rows,
+                  "select count(*) filter (where lost_at is not null), count(*)"
+                  " from quarantine_message where gateway = $1 and dropped_at is null",
+                  DB_VALUES(name), &err))
+        doctor_bad(d, "see PostgreSQL's log", "%s", err.text);
+    else if (db_int(rows, 0, 0) > 0)
+        doctor_warn(
+            d,
+            "see who writes in quarantine_directory, and whether its disk is sound; the log "
+            "of rollcall-quarantine names them (quarantine-mended)",
+            "the files of %lld of %lld quarantined messages are gone or altered",
+            (long long)db_int(rows, 0, 0), (long long)db_int(rows, 0, 1));
+    else
+        doctor_ok(d, "no file of %lld quarantined messages is known to be gone or altered",
+                  (long long)db_int(rows, 0, 1));
+}
+
 /* A gateway may do without: then neither a directory nor a word in main.cf is there. */
 void check_quarantine(struct doctor *d)
 {
@@ -125,6 +152,7 @@ void check_quarantine(struct doctor *d)
                .room_least = UINT64_C(1) << 30,
                .room = "make room, or keep less: rollcall quarantine keep, rollcall quarantine "
                        "purge"});
+    check_files(d);
     while (next_address(&rest, &address))
         check_server(d, &address, "LHLO doctor.invalid\r\n", "start rollcall-quarantine");
 }

@@ -116,9 +116,11 @@ const struct log_event_row log_events[LOG_EVENTS] = {
     [LOG_QUARANTINE_TROUBLE] = {"quarantine-trouble", LEVEL_ERROR,
                                 "A message could not be kept (disk or database); Postfix was told "
                                 "to try again, nothing is lost. See to the disk or PostgreSQL."},
-    [LOG_QUARANTINE_MENDED] = {"quarantine-mended", LEVEL_WARNING,
-                               "A message file without its row was recorded again from itself, or "
-                               "a row whose file is gone was marked as lost."},
+    [LOG_QUARANTINE_MENDED] =
+        {"quarantine-mended", LEVEL_WARNING,
+         "A message file without its row was recorded again from itself, or "
+         "a row whose file is gone, shorter, longer or another message was marked "
+         "as lost."},
     [LOG_RELEASED] = {"released", LEVEL_INFO,
                       "A message was released to a recipient, and what the listener answered."},
     [LOG_RELEASE_FAILED] = {"release-failed", LEVEL_WARNING,

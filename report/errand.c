@@ -80,7 +80,7 @@ static bool do_all(struct errand *e, struct err *err)
             !sweep_dropped(e, &dropped, err))
             return false;
     } while (released + dropped > 0 && !is_stopped(e));
-    return sweep_when_due(e, err);
+    return sweep_when_due(e, err) && sweep_some(e, err);
 }
 
 static void *run(void *context)

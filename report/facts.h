@@ -24,6 +24,10 @@ bool facts_take(struct facts *f, char *text, size_t len, size_t *used) MUST_CHEC
  * is not (err). RECORD_FAILED: it cannot be read (err). */
 enum record_outcome facts_read(int fd, bool check, const char *name, struct facts *f,
                                struct err *err) MUST_CHECK;
+/* The same without `check`, of a file whose message is of no interest: what is read is a page of it
+ * rather than all that a row needs. Only size and digest are filled. */
+enum record_outcome facts_glance(int fd, const char *name, struct facts *f,
+                                 struct err *err) MUST_CHECK;
 void facts_free(struct facts *f);
 
 #endif

@@ -35,7 +35,10 @@ static const struct counter {
     {TALLY_RELEASE_FAILED, "rollcall_quarantine_release_failed_total",
      "Releases that were given up."},
     {TALLY_MENDED, "rollcall_quarantine_mended_total", "Files without rows, recorded again."},
-    {TALLY_LOST, "rollcall_quarantine_lost_total", "Messages whose file was gone."},
+    {TALLY_LOST, "rollcall_quarantine_lost_total",
+     "Messages whose file was gone, had another length or was altered."},
+    {TALLY_CHECKED, "rollcall_quarantine_checked_bytes_total",
+     "Bytes of messages that were read again and compared with their rows."},
 };
 
 static void put_room(struct buf *out, const char *directory)

@@ -8,20 +8,21 @@
 #include "lib/log.h"
 #include "report/facts.h"
 
-/* RECORD_STORED, RECORD_HALF (err says what is wrong with it) or RECORD_FAILED. */
-static enum record_outcome look_at(const struct kept *kept, const char *file, struct err *err)
+enum record_outcome kept_look(struct store *store, const char *file, const char *digest, bool whole,
+                              struct err *err)
 {
     struct facts facts = {0};
-    char digest[2 * SECRET_DIGEST + 1];
-    int fd = store_read(kept->store, file, err);
+    char found[2 * SECRET_DIGEST + 1];
+    int fd = store_read(store, file, err);
 
     if (fd < 0)
         return err->class == ERR_DATA ? RECORD_HALF : RECORD_FAILED;
-    enum record_outcome outcome = facts_read(fd, true, file, &facts, err);
+    enum record_outcome outcome =
+        whole ? facts_read(fd, true, file, &facts, err) : facts_glance(fd, file, &facts, err);
     close(fd);
-    str_hex(digest, facts.digest, SECRET_DIGEST);
+    str_hex(found, facts.digest, SECRET_DIGEST);
     facts_free(&facts);
-    if (outcome == RECORD_STORED && strcmp(digest, kept->digest + strlen("\\x")) != 0) {
+    if (outcome == RECORD_STORED && strcmp(found, digest + strlen("\\x")) != 0) {
         err_set(err, ERR_DATA, "%s: is another message than its row says", file);
         return RECORD_HALF;
     }
@@ -51,7 +52,7 @@ static bool check(const struct kept *kept, struct db *db, bool *lost, char file[
     if (db_rows(row) == 0)
         return err_set(err, ERR_TEMPORARY, "queue id %s: the row went away", kept->queue_id);
     snprintf(file, STORE_NAME + 1, "%s", db_text(row, 0, 1));
-    switch (look_at(kept, file, &wrong)) {
+    switch (kept_look(kept->store, file, kept->digest, true, &wrong)) {
     case RECORD_STORED:
         return true;
     case RECORD_HALF:

@@ -7,6 +7,7 @@
 
 #include "lib/db.h"
 #include "lib/pool.h"
+#include "report/record.h"
 #include "report/store.h"
 
 struct kept {
@@ -21,6 +22,12 @@ struct kept {
  * told. */
 bool kept_check(const struct kept *kept, bool *lost, char file[STORE_NAME + 1],
                 struct err *err) MUST_CHECK;
+
+/* Whether that file is the message of that digest (as bytea): RECORD_STORED; RECORD_HALF, with err
+ * saying what is wrong; RECORD_FAILED, it could not be told. Without `whole` only its length and
+ * its seal are looked at. */
+enum record_outcome kept_look(struct store *store, const char *file, const char *digest, bool whole,
+                              struct err *err) MUST_CHECK;
 
 /* The row's file is gone or not the message. Nothing when the row names another file by now. */
 bool kept_mark_lost(struct db *db, const char *id, const char *file, struct err *err) MUST_CHECK;

@@ -18,6 +18,7 @@ enum tally {
     TALLY_RELEASE_FAILED,
     TALLY_MENDED,
     TALLY_LOST,
+    TALLY_CHECKED, /* bytes */
     TALLIES,
 };
 

@@ -57,7 +57,15 @@ def test_doctor():
         found = s.found()
         for check in ("quarantine", "filing", "release"):
             assert set(results(found[check])) == {"ok"}, found[check]
-        assert len(found["quarantine"]) == 3 and len(found["release"]) == 2
+        assert len(found["quarantine"]) == 4 and len(found["release"]) == 2
+        # what the daemon found when it compared files with rows, on this gateway
+        s.rc.set(gateway_name="quarantine")
+        assert codes(s.q.give(SPAM, "bob@example.com")) == [250]
+        assert "no file of 1 quarantined messages" in str(s.found()["quarantine"])
+        s.rc.psql("update quarantine_message set lost_at = now()")
+        warned, = (row for row in s.found()["quarantine"] if row[0] == "warning")
+        assert "1 of 1 quarantined messages are gone or altered" in warned[1] and "quarantine-mended" in warned[2], warned
+        s.rc.psql("delete from quarantine_message")
         # Postfix's way to it, in each way of writing it
         for to in (f"lmtp:[127.0.0.1]:{s.q.port}", f"lmtp:localhost:{s.q.port}", f"LMTP:inet:127.0.0.1:{s.q.port}",
                    f"lmtp:unix:{s.q.path}"):
@@ -106,7 +114,7 @@ def test_status():
         assert row["lost"] == 1 and row["waiting"] == 1 and 1190 < row["oldest"] < 1300, row
         told = str(shown()["attention"])
         assert "gateway quarantine: a release waits since 20 min" in told and "release_to" in told, told
-        assert "the files of 1 quarantined message are gone" in told, told
+        assert "the files of 1 quarantined message are gone or altered" in told, told
         assert "quarantine" in rc.run("status", check=1).stdout
 
 

@@ -484,6 +484,44 @@ def test_mending():
             assert "not there any more" in answer.stdout, answer
 
 
+def test_files_that_are_not_their_message():
+    """By length at once, by reading in a slow round: what is not its row's message is lost, and nothing else."""
+    with make() as rc:
+        q = Quarantine(rc)
+        names = ["whole", "shorter", "longer", "unsealed", "altered", "of another", "large", "large too"]
+        made = {}
+        with q.start():
+            for name in names:
+                before = set(q.files())
+                body = SPAM.replace("Offer", name)
+                q.give(body + ("x" * 70 + "\r\n") * (13000 if "large" in name else 0), "bob@example.com", ident=name.replace(" ", ""))
+                made[name], = set(q.files()) - before
+        state = lambda: {row["subject"]: row["state"] for row in rows(rc, "--state", "all")}
+        assert set(state()) == set(names) and set(state().values()) == {"held"}
+        os.truncate(made["shorter"], made["shorter"].stat().st_size - 1)
+        with open(made["longer"], "ab") as file:
+            file.write(b"x")
+        unsealed = made["unsealed"].read_bytes()
+        made["unsealed"].write_bytes(bytes(108) + unsealed[108:])
+        other = made["whole"].read_bytes()
+        made["of another"].write_bytes(other)
+        for name in ("altered", "large too"):  # as long as it was
+            with open(made[name], "r+b") as file:
+                file.seek(-7, os.SEEK_END)
+                file.write(b"!")
+        bad = {"shorter", "longer", "unsealed", "of another", "altered", "large too"}
+        with q.start():
+            eventually(lambda: {name for name, one in state().items() if one == "lost"} == bad, 40, "all of them to be found")
+            told = q.log.read_text(errors="replace")
+            assert told.count("its message is marked as lost") == len(bad), told
+            assert "of another message" not in told and told.count("is another message than its row says") == 1, told
+            shown, = rc.json("status", check=False)["quarantine"]
+            assert shown["lost"] == len(bad), shown
+            number = str(next(row["id"] for row in rows(rc, "--state", "all") if row["subject"] == "altered"))
+            assert "not there any more" in rc.run("quarantine", "release", number, check=65).stdout
+        assert all(path.exists() for path in made.values()), "they stay for whoever wants to look"
+
+
 def test_forgetting():
     """Deleted by one: the other's stays. Purged by age, per customer and category; the file goes with the last."""
     with make() as rc, Quarantine(rc) as q:
