@@ -339,7 +339,7 @@ static const char *objection(const struct submit_message *message)
 /* RFC 6531; a server that does not offer it may take the address all the same. */
 static bool needs_utf8(const struct submit *s, const struct submit_message *message)
 {
-    bool ascii = is_ascii(message->sender);
+    bool ascii = !message->smtputf8 && is_ascii(message->sender);
 
     for (size_t i = 0; i < message->recipient_count; i++)
         ascii = ascii && is_ascii(message->recipients[i]);

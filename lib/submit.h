@@ -43,6 +43,7 @@ struct submit_message {
     const char *sender; /* envelope; "" is the null reverse-path */
     const char *const *recipients;
     size_t recipient_count;
+    bool smtputf8;        /* RFC 6531, whatever the addresses are */
     struct span head;     /* sent first, in CRLF lines: trace headers; may be empty */
     struct span body;     /* then this, */
     submit_read_fn *read; /* then what this gives; NULL: nothing */

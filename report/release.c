@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "report/envelope.h"
 #include "report/errand_parts.h"
+#include "report/kept.h"
 #include "report/tally.h"
 
 enum {
@@ -21,13 +22,15 @@ enum {
 };
 
 struct request {
-    const char *id, *action, *actor, *file, *sender, *address;
+    const char *id, *action, *actor, *file, *sender, *address, *message, *digest;
     int64_t asked_ago_us, attempts;
+    bool smtputf8; /* it came so (RFC 6531): perhaps only its header has what needs it */
 };
 
 static const char DUE[] =
     "select q.id, q.action, q.actor, m.file, m.sender, r.address,"
-    " (extract(epoch from clock_timestamp() - q.asked_at) * 1000000)::bigint, q.attempts"
+    " (extract(epoch from clock_timestamp() - q.asked_at) * 1000000)::bigint, q.attempts,"
+    " m.id, m.digest, m.smtputf8"
     " from quarantine_request q join quarantine_recipient r on r.id = q.recipient_id"
     " join quarantine_message m on m.id = r.message_id"
     " where q.gateway = $1 and q.state = 'waiting' and q.due_at <= clock_timestamp()"
@@ -120,6 +123,7 @@ static enum submit_outcome submit_file(struct errand *e, const struct request *q
                        &(struct submit_message){.sender = q->sender,
                                                 .recipients = &q->address,
                                                 .recipient_count = 1,
+                                                .smtputf8 = q->smtputf8,
                                                 .head = span_of(trace.at, trace.len),
                                                 .read = read_message,
                                                 .context = &fd},
@@ -146,19 +150,32 @@ static bool tell_released(struct errand *e, const struct request *q,
     return over ? answer(e, q, false, told, err) : try_later(e, q, told, err);
 }
 
+static bool tell_unread(struct errand *e, const struct request *q, const struct err *trouble,
+                        struct err *err)
+{
+    bool lost = trouble->class == ERR_DATA;
+
+    log_write(LOG_RELEASE_FAILED, "%s to <%s>: %s", q->file, q->address, trouble->text);
+    tally_add(lost ? TALLY_RELEASE_FAILED : TALLY_RELEASE_LATER, 1);
+    if (!lost)
+        return try_later(e, q, trouble->text, err);
+    tally_add(TALLY_LOST, 1);
+    return kept_mark_lost(e->db, q->message, q->file, err) &&
+           answer(e, q, false, "the message's file is not there any more, or was altered", err);
+}
+
+/* The file is read once more before: what was shortened or altered on the disk is not what the
+ * recipient asks for. */
 static bool release(struct errand *e, const struct request *q, struct err *err)
 {
     struct submit_result result;
     struct err trouble;
-    int fd = open_message(e, q->file, &trouble);
+    int fd = -1;
 
-    if (fd < 0) {
-        log_write(LOG_RELEASE_FAILED, "%s to <%s>: %s", q->file, q->address, trouble.text);
-        tally_add(trouble.class == ERR_DATA ? TALLY_RELEASE_FAILED : TALLY_RELEASE_LATER, 1);
-        return trouble.class == ERR_DATA
-                   ? answer(e, q, false, "the message's file is not there any more", err)
-                   : try_later(e, q, trouble.text, err);
-    }
+    if (kept_look(e->options.store, q->file, q->digest, true, &trouble) == RECORD_STORED)
+        fd = open_message(e, q->file, &trouble);
+    if (fd < 0)
+        return tell_unread(e, q, &trouble, err);
     if (submit_file(e, q, fd, &result) == SUBMIT_UNKNOWN)
         result.outcome = SUBMIT_TEMPORARY; /* rather twice than never */
     close(fd);
@@ -230,7 +247,10 @@ bool release_due(struct errand *e, size_t *count, struct err *err)
                                   .sender = db_text(rows, i, 4),
                                   .address = db_text(rows, i, 5),
                                   .asked_ago_us = db_int(rows, i, 6),
-                                  .attempts = db_int(rows, i, 7)};
+                                  .attempts = db_int(rows, i, 7),
+                                  .message = db_text(rows, i, 8),
+                                  .digest = db_text(rows, i, 9),
+                                  .smtputf8 = db_bool(rows, i, 10)};
         if (!(strcmp(q.action, "raw") == 0 ? raw(e, &q, err) : release(e, &q, err)))
             return false;
     }

@@ -5,6 +5,8 @@ the one who asked, byte for byte, and not for the other.
 Catches: a link in a real mail that the panel does not take; a release that reaches a colleague, or nobody; a report
 whose URLs do something when they are only looked at.
 """
+import email
+import email.policy
 import email.utils
 import re
 import time
@@ -55,6 +57,66 @@ def test_from_the_filter_to_the_link_to_the_mailbox():
         assert m.state(mine) == f"released release done {ANN} (link)"
         assert m.state(m.ids("bob")[0]) == "held"
         assert not of_filter(m.postfix.delivered(BOB)) and len(of_filter(m.postfix.delivered(ANN))) == 1
+
+
+def test_the_largest_message_goes_the_whole_way():
+    """50 MB: taken in, reported, looked at by its link and by its user, released byte for byte."""
+    with Reported([ANN]) as m, Quarantine(m.rc, release_port=m.postfix.port, quarantine_size_limit="60M") as q:
+        main = m.postfix.etc / "main.cf"
+        main.write_text(main.read_text() + "message_size_limit = 70000000\nvirtual_mailbox_limit = 0\n")
+        m.postfix.reload()
+        body = b"From: Eve <eve@bad.example>\r\nSubject: large\r\nMessage-ID: <2@bad.example>\r\n"
+        body += b"Date: Tue, 1 Dec 2026 10:00:00 +0000\r\n\r\n" + (b"." + b"x" * 900 + b"\r\n") * 59000
+        assert len(body) > 50 << 20
+        assert [code for code, _ in q.give(body, ANN, ident="4LARGE")] == [250]
+        m.command("spam", now=int(time.time()) + DAY)
+        m.command("send")
+        mail, = m.arrived(ANN, 1)
+        assert "large" in text_of(mail) and len(m.raw(ANN)[0]) < 100_000
+        number, = m.ids()
+        with m.panel() as panel:
+            panel.account("root")
+            m.rc.psql("insert into user_password (user_id, confirmed_at, hash, changed_at, must_change)"
+                      f" select {m.mine[ANN]}, now(), password, now(), false from account limit 1")
+            c = panel.client()
+            c.sign_in(ANN)
+            page = c.get(f"/quarantine/{number}")
+            assert page.status == 200 and "large" in page.text and len(page.text) < 500_000, (len(page.text), page.text[:2000])
+            link, = (url for url in urls_of(mail) if "/message?t=Ag" in url)
+            assert len(panel.client().get(path_of(link)).text) < 500_000
+            assert "Being released" in press(panel, token_of(link), "Release").text
+            inbox = lambda: [path for path in (m.postfix.mail / ANN / "new").glob("*") if path.stat().st_size > 1 << 20]
+            got, = eventually(inbox, 60, "the released message")
+            data = got.read_bytes()
+            assert data.endswith(body.replace(b"\r\n", b"\n")) and len(data) < len(body) + 2000
+        assert m.state(number) == f"released release done {ANN} (link)"
+
+
+def test_addresses_beyond_ascii_go_the_whole_way():
+    """RFC 6531 from the gateway's LMTP client to the mailbox, with what Postfix tells of the client by XFORWARD."""
+    joerg, sender = "j\u00f6rg@customer.test", "\u03b4\u03bf\u03ba\u03b9\u03bc\u03ae@\u03c0\u03b1\u03c1\u03ac\u03b4\u03b5\u03b9\u03b3\u03bc\u03b1.test"
+    with Reported([joerg, BOB]) as m, Quarantine(m.rc, release_port=m.postfix.port) as q:
+        body = f"From: \u0394 <{sender}>\nTo: {joerg}\nSubject: gr\u00fc\u00df dich\nMessage-ID: <3@bad.example>\n"
+        body += "Date: Tue, 1 Dec 2026 10:00:00 +0000\n\n\u20ac\n"
+        assert [code for code, _ in q.give(body, joerg, sender=sender, ident="4UTF8", options=["SMTPUTF8", "BODY=8BITMIME"])] == [250]
+        assert m.rc.psql("select queue_id, client_address, client_name, helo, sender, smtputf8, subject from quarantine_message"
+                         ) == f"4UTF8|192.0.2.7|mail.example.org|mail|{sender}|t|gr\u00fc\u00df dich"
+        m.command("spam", now=int(time.time()) + DAY)
+        assert "1 sent" in m.command("send")
+        eventually(lambda: m.raw(joerg), 30, "the report")
+        raw, = m.raw(joerg)
+        mail = email.message_from_bytes(raw, policy=email.policy.SMTPUTF8)
+        assert joerg in raw.decode() and not mail.defects
+        assert "gr\u00fc\u00df dich" in text_of(mail) and "xn--" in text_of(mail), text_of(mail)
+        link, = (url for url in urls_of(mail) if "/message?t=Ag" in url)
+        with m.panel() as panel:
+            page = panel.client().get(path_of(link))
+            assert "gr\u00fc\u00df dich" in page.text and joerg in page.text
+            assert "Being released" in press(panel, token_of(link), "Release").text
+            mine = lambda: [one for one in m.postfix.delivered(joerg) if "gr\u00fc\u00df dich\n" in one.split("\n\n")[0]]
+            got, = eventually(mine, 30, "the released message")
+        assert got.startswith(f"Return-Path: <{sender}>") and got.endswith(body), got
+        assert not m.postfix.delivered(BOB)
 
 
 def test_hostile_messages_are_reported_well_formed():

@@ -141,6 +141,15 @@ def test_release_is_byte_for_byte():
                 rc.cli("quarantine", "release", str(max(row["id"] for row in rows(rc))), timeout=60)
                 trace, rest = taken.pop()[2].split(b"+0000\r\n", 1)
                 assert trace.startswith(b"Received: by ") and rest == message, (name, len(rest), len(message))
+                shown = subprocess.run([BUILD / "bin/rollcall", "-c", rc.conf, "quarantine", "show",
+                                        str(max(row["id"] for row in rows(rc, "--state", "all"))), "--raw"],
+                                       capture_output=True, env=rc.environment(), cwd="/", check=True)
+                assert shown.stdout == message[:32 << 20], (name, len(shown.stdout))
+                assert (b"cut: " in shown.stderr) == (name == "large"), (name, shown.stderr)
+            # came with SMTPUTF8, for its header's sake: goes so
+            q.give("Subject: \u00fc\n\nx\n", "bob@example.com", options=["SMTPUTF8"])
+            rc.cli("quarantine", "release", str(max(row["id"] for row in rows(rc))))
+            assert taken.pop()[0] == b"MAIL FROM:<a@example.org> SMTPUTF8"
 
 
 def test_recipients_and_rules():
@@ -517,6 +526,11 @@ def test_files_that_are_not_their_message():
             assert "of another message" not in told and told.count("is another message than its row says") == 1, told
             shown, = rc.json("status", check=False)["quarantine"]
             assert shown["lost"] == len(bad), shown
+            # a release does not wait until the round has come by
+            made["large"].write_bytes(made["large"].read_bytes()[:-9] + b"y" * 7 + b"\r\n")
+            number = str(next(row["id"] for row in rows(rc, "--state", "all") if row["subject"] == "large"))
+            assert "not there any more, or was altered" in rc.run("quarantine", "release", number, check=1).stdout
+            assert state()["large"] == "lost"
             number = str(next(row["id"] for row in rows(rc, "--state", "all") if row["subject"] == "altered"))
             assert "not there any more" in rc.run("quarantine", "release", number, check=65).stdout
         assert all(path.exists() for path in made.values()), "they stay for whoever wants to look"
