@@ -6,14 +6,12 @@
 
 #include "lib/addr.h"
 #include "lib/clock.h"
-#include "lib/display.h"
 #include "lib/link.h"
 #include "lib/log.h"
 #include "lib/mail.h"
 #include "lib/text.h"
 #include "lib/when.h"
-
-enum { SHOWN_MOST = 500 }; /* bytes of a login */
+#include "report/post.h"
 
 static const struct changed_kind {
     const char *name, *subject, *what;
@@ -94,14 +92,6 @@ static bool find_reader(struct changed *c)
 
 /* ---- what stands in it ---- */
 
-static void put_fact(struct buf *out, enum text_language language, const char *label,
-                     struct span value)
-{
-    buf_printf(out, "   %s: ", text_get(language, label));
-    display_line(out, value, SHOWN_MOST);
-    buf_text(out, "\n");
-}
-
 static void write_text(struct buf *out, const struct changed *c)
 {
     BUF_AUTO time = {0};
@@ -113,44 +103,25 @@ static void write_text(struct buf *out, const struct changed *c)
               (struct when){.local = db_int(c->row, 0, CHANGED_AT)});
     buf_text(&time, " GMT");
     buf_printf(out, "%s\n\n", text_get(c->language, c->kind->what));
-    put_fact(out, c->language, "Sign-in", span_text(c->login));
-    put_fact(out, c->language, "Time", span_of(time.at, time.len));
-    put_fact(out, c->language, "From the address",
-             client.len > 0
-                 ? client
-                 : span_text(text_get(c->language, "none: on the gateway itself, in no browser")));
+    post_fact(out, c->language, "Sign-in", span_text(c->login));
+    post_fact(out, c->language, "Time", span_of(time.at, time.len));
+    post_fact(out, c->language, "From the address",
+              client.len > 0
+                  ? client
+                  : span_text(text_get(c->language, "none: on the gateway itself, in no browser")));
     buf_printf(out, "\n%s\n", text_get(c->language, user ? user_advice : account_advice));
     if (panel[0] != '\0')
         buf_printf(out, "\n   %s%s\n", panel, user ? LINK_PAGE_REQUEST : LINK_PAGE_SIGN_IN);
 }
 
-static bool put_outbox(const struct changed *c, const char *message_id, const struct buf *mail,
-                       struct err *err)
-{
-    BUF_AUTO hex = {0};
-
-    buf_text(&hex, "\\x");
-    for (size_t i = 0; i < mail->len; i++)
-        buf_printf(&hex, "%02x", (unsigned char)mail->at[i]);
-    return db_exec(c->compose->db,
-                   "insert into outbox (kind, customer_id, urgent, envelope_from, envelope_to,"
-                   " message_id, body) values ('changed', $1, false, $2, $3, $4, $5)",
-                   DB_VALUES(db_null(c->row, 0, CHANGED_CUSTOMER)
-                                 ? NULL
-                                 : db_text(c->row, 0, CHANGED_CUSTOMER),
-                             c->compose->from, c->to, message_id, hex.at),
-                   NULL, err);
-}
-
 static bool write_mail(struct changed *c, struct err *err)
 {
-    const char *at = strrchr(c->compose->from, '@');
-    char message_id[200];
+    char name[48], message_id[POST_MESSAGE_ID];
     BUF_AUTO text = {0};
     BUF_AUTO mail = {0};
 
-    snprintf(message_id, sizeof message_id, "changed-%s@%s", db_text(c->row, 0, CHANGED_ID),
-             at != NULL ? at + 1 : "localhost");
+    snprintf(name, sizeof name, "changed-%s", db_text(c->row, 0, CHANGED_ID));
+    post_message_id(message_id, name, c->compose->from);
     write_text(&text, c);
     mail_compose(&mail, &(struct mail){.from_name = db_text(c->row, 0, CHANGED_BRAND),
                                        .from = c->compose->from,
@@ -161,7 +132,15 @@ static bool write_mail(struct changed *c, struct err *err)
                                        .date = c->compose->now,
                                        .language = text_languages[c->language],
                                        .text = span_of(text.at, text.len)});
-    return put_outbox(c, message_id, &mail, err);
+    return post_mail(c->compose->db,
+                     &(struct post){.kind = "changed",
+                                    .customer = db_null(c->row, 0, CHANGED_CUSTOMER)
+                                                    ? NULL
+                                                    : db_text(c->row, 0, CHANGED_CUSTOMER),
+                                    .from = c->compose->from,
+                                    .to = c->to,
+                                    .message_id = message_id},
+                     span_of(mail.at, mail.len), err);
 }
 
 /* Whom nobody can tell is said in the log, once. */
@@ -176,10 +155,11 @@ static bool tell(const struct compose *compose, const struct db_result *row, str
         c.language = (enum text_language)compose->conf->report_language;
     if (find_reader(&c))
         return write_mail(&c, err);
-    log_write(
-        LOG_MAIL_TROUBLE,
-        "%s of %s was changed: the login is no address, and there is no notice contact to tell",
-        db_text(row, 0, CHANGED_WHAT), c.login[0] != '\0' ? c.login : "a former user");
+    if (c.login[0] != '\0') /* a user who is gone meanwhile needs no word */
+        log_write(LOG_MAIL_TROUBLE,
+                  "%s of %s was changed: the login is no address, and there is no notice contact to"
+                  " tell",
+                  db_text(row, 0, CHANGED_WHAT), c.login);
     return true;
 }
 

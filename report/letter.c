@@ -12,6 +12,7 @@
 #include "lib/password.h"
 #include "lib/text.h"
 #include "lib/token.h"
+#include "report/post.h"
 
 enum letter_kind { LETTER_CONFIRM, LETTER_LINK, LETTER_PASSWORD, LETTER_DIRECTORY };
 
@@ -49,14 +50,14 @@ struct letter {
     enum letter_kind kind;
     const struct db_result *reader;
     enum text_language language;
-    char to[ADDR_TEXT_MAX + 1], message_id[200];
+    char to[ADDR_TEXT_MAX + 1], message_id[POST_MESSAGE_ID];
     char secret[TOKEN_TEXT + 1]; /* a token, or a password */
-    struct buf text, mail, sealed, hex;
+    struct buf text, mail, sealed;
 };
 
 static void letter_free(struct letter *l)
 {
-    struct buf *all[] = {&l->text, &l->mail, &l->sealed, &l->hex};
+    struct buf *all[] = {&l->text, &l->mail, &l->sealed};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (all[i]->at != NULL)
@@ -176,13 +177,12 @@ static void write_mail(struct letter *l)
 {
     const char *brand = db_text(l->reader, 0, READER_BRAND);
     unsigned char random[12];
-    char text[20];
-    const char *at = strrchr(l->compose->from, '@');
+    char text[20], name[40];
 
     secret_random(random, sizeof random);
     secret_to_text(random, sizeof random, text, sizeof text);
-    snprintf(l->message_id, sizeof l->message_id, "%s.%s@%s", letters[l->kind].outbox, text,
-             at != NULL ? at + 1 : "localhost");
+    snprintf(name, sizeof name, "%s.%s", letters[l->kind].outbox, text);
+    post_message_id(l->message_id, name, l->compose->from);
     addr_format_parts(db_span(l->reader, 0, READER_LOCAL), db_span(l->reader, 0, READER_DOMAIN),
                       l->to, sizeof l->to);
     write_text(l);
@@ -204,15 +204,15 @@ static bool put_outbox(struct letter *l, struct err *err)
 
     letter_context(l->message_id, context, sizeof context);
     secret_seal(&l->sealed, span_of(l->mail.at, l->mail.len), context, l->seal);
-    buf_text(&l->hex, "\\x");
-    for (size_t i = 0; i < l->sealed.len; i++)
-        buf_printf(&l->hex, "%02x", (unsigned char)l->sealed.at[i]);
-    return db_exec(l->compose->db,
-                   "insert into outbox (kind, customer_id, urgent, envelope_from, envelope_to,"
-                   " message_id, sealed, body) values ($1, $2, true, $3, $4, $5, true, $6)",
-                   DB_VALUES(letters[l->kind].outbox, db_text(l->reader, 0, READER_CUSTOMER),
-                             l->compose->from, l->to, l->message_id, l->hex.at),
-                   NULL, err);
+    return post_mail(l->compose->db,
+                     &(struct post){.kind = letters[l->kind].outbox,
+                                    .customer = db_text(l->reader, 0, READER_CUSTOMER),
+                                    .from = l->compose->from,
+                                    .to = l->to,
+                                    .message_id = l->message_id,
+                                    .urgent = true,
+                                    .sealed = true},
+                     span_of(l->sealed.at, l->sealed.len), err);
 }
 
 static bool write_letter(struct letter *l, const char *asked, struct err *err)

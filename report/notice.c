@@ -10,6 +10,7 @@
 #include "lib/mail.h"
 #include "lib/text.h"
 #include "lib/when.h"
+#include "report/post.h"
 
 enum { SHOWN_MOST = 1000 }; /* bytes of a server's words */
 
@@ -59,14 +60,6 @@ static const struct notice_kind *kind_of(const char *name)
     return &kinds[0]; /* a newer synchronisation's: better told so than not at all */
 }
 
-static void put_fact(struct buf *out, enum text_language language, const char *label,
-                     struct span value)
-{
-    buf_printf(out, "   %s: ", text_get(language, label));
-    display_line(out, value, SHOWN_MOST);
-    buf_text(out, "\n");
-}
-
 static void write_text(struct buf *out, const struct compose *compose,
                        const struct notice_kind *kind, const struct db_result *n,
                        enum text_language language)
@@ -76,9 +69,9 @@ static void write_text(struct buf *out, const struct compose *compose,
     when_text(&time, language, WHEN_MINUTE, (struct when){.local = db_int(n, 0, NOTICE_AT)});
     buf_text(&time, " GMT");
     buf_printf(out, "%s\n\n", text_get(language, kind->what));
-    put_fact(out, language, "Directory", db_span(n, 0, NOTICE_SOURCE));
-    put_fact(out, language, "Time", span_of(time.at, time.len));
-    put_fact(out, language, "Reason", db_span(n, 0, NOTICE_WHY));
+    post_fact(out, language, "Directory", db_span(n, 0, NOTICE_SOURCE));
+    post_fact(out, language, "Time", span_of(time.at, time.len));
+    post_fact(out, language, "Reason", db_span(n, 0, NOTICE_WHY));
     if (kind->after != NULL)
         buf_printf(out, "\n%s\n", text_get(language, kind->after));
     if (kind->changes && compose->conf->panel_url[0] != '\0')
@@ -90,18 +83,16 @@ static bool write_notice(struct compose *compose, const struct db_result *n, con
                          struct err *err)
 {
     const struct notice_kind *kind = kind_of(db_text(n, 0, NOTICE_KIND));
-    const char *at = strrchr(compose->from, '@');
     enum text_language language;
-    char message_id[200];
+    char name[48], message_id[POST_MESSAGE_ID];
     BUF_AUTO text = {0};
     BUF_AUTO subject = {0};
     BUF_AUTO mail = {0};
-    BUF_AUTO hex = {0};
 
     if (!text_language_find(db_text(n, 0, NOTICE_LANGUAGE), &language))
         language = (enum text_language)compose->conf->report_language;
-    snprintf(message_id, sizeof message_id, "notice-%s@%s", db_text(n, 0, NOTICE_ID),
-             at != NULL ? at + 1 : "localhost");
+    snprintf(name, sizeof name, "notice-%s", db_text(n, 0, NOTICE_ID));
+    post_message_id(message_id, name, compose->from);
     buf_printf(&subject, "%s: ", text_get(language, kind->subject));
     display_line(&subject, db_span(n, 0, NOTICE_SOURCE), SHOWN_MOST);
     write_text(&text, compose, kind, n, language);
@@ -113,15 +104,13 @@ static bool write_notice(struct compose *compose, const struct db_result *n, con
                                        .date = compose->now,
                                        .language = text_languages[language],
                                        .text = span_of(text.at, text.len)});
-    buf_text(&hex, "\\x");
-    for (size_t i = 0; i < mail.len; i++)
-        buf_printf(&hex, "%02x", (unsigned char)mail.at[i]);
-    return db_exec(
-        compose->db,
-        "insert into outbox (kind, customer_id, urgent, envelope_from, envelope_to,"
-        " message_id, body) values ('notice', $1, false, $2, $3, $4, $5)",
-        DB_VALUES(db_text(n, 0, NOTICE_CUSTOMER), compose->from, contact, message_id, hex.at), NULL,
-        err);
+    return post_mail(compose->db,
+                     &(struct post){.kind = "notice",
+                                    .customer = db_text(n, 0, NOTICE_CUSTOMER),
+                                    .from = compose->from,
+                                    .to = contact,
+                                    .message_id = message_id},
+                     span_of(mail.at, mail.len), err);
 }
 
 /* Nobody to tell is said in the log, once, and not made good later: by then it is old. */
