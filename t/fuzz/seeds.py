@@ -86,4 +86,5 @@ def main(name, directory):
         (pathlib.Path(directory) / f"seed-{number:03}").write_bytes(seed)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -295,11 +295,15 @@ def test_each_customer_says_who_may_release_its_viruses():
                         "operators": ("operator",)}
             words = {"users": "", "admins": "Only your administrator may", "operators": "Only whoever runs the mail gateway may"}
 
+            ids = {name: m.rc.psql(f"select id from customer where name = '{name}'") for name in ("Example", "Other")}
+
             def check(address, customer, who, where):
                 assert said(customer) == {"release": who, "from": where}
                 found, report = offered(address)
                 assert {k for k, v in found.items() if v} == set(expected[who]), (address, who, found)
                 assert words[who] in report and report.count(" may release it.") == (who != "users"), (address, who)
+                look = signed["root"].get(f"/reports/look?customer={ids[customer]}").text
+                assert words[who] in look and look.count(" may release it.") == (who != "users"), (customer, who)
                 c, token = panel.client(), sign(panel, ALLOW, numbers[address], whose[address])
                 c.get(f"/message?t={token}")
                 answer = c.post("/message", t=token)
@@ -313,7 +317,6 @@ def test_each_customer_says_who_may_release_its_viruses():
             check(ann, "Example", "users", "customer")
             # by the panel, and each of them otherwise
             root = signed["root"]
-            ids = {name: m.rc.psql(f"select id from customer where name = '{name}'") for name in ("Example", "Other")}
             for name, who in (("Example", "operators"), ("Other", "users")):
                 page = root.get(f"/customers/{ids[name]}")
                 assert 'name="viruses"' in page.text

@@ -6,9 +6,15 @@ column as it came; memory that grows with the message; a full disk or a database
 file that nobody has and that stays; the role of the quarantine being able to do more than it has to.
 """
 import hashlib
+import re
+import sys
 import threading
 
+from harness import TREE
 from quarantine import *
+
+sys.path.insert(0, str(TREE / "t/fuzz"))
+from seeds import unescape  # the tables' way of writing bytes
 
 EVERYBODY = ("bob@example.com", "eve@example.com", "robert@example.com")
 SPAM = ("From: Seller <seller@shop.example>\nTo: you@example.com\nSubject: Offer\nMessage-ID: <1@shop.example>\n"
@@ -31,6 +37,8 @@ HOSTILE_MESSAGES = {
     "bad charset": "Subject: =?x-none?b?gICA?=\nContent-Type: text/plain; charset=x-none\n\n\x80\n",
     "SQL": "Subject: '); drop table quarantine_message; --\n\n\\'\"{}\n",
 }
+
+BIDI = "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 
 
 def make(**settings):
@@ -263,6 +271,36 @@ def test_hostile_messages():
         assert "xn--pple-43d.com" in show("homograph")["from"]
         assert show("script")["preview"].strip() == "bold"
         assert rc.psql("select count(*) from quarantine_message") == str(len(HOSTILE_MESSAGES) + 1)
+
+
+def of_tables():
+    """What t/data/mime has of strangers, as messages: [(where, bytes)]."""
+    heads = {"htmltext": b"Content-Type: text/html; charset=utf-8\n\n", "safehtml": b"Content-Type: text/html; charset=utf-8\n\n",
+             "line": b"\n", "address": b"From: "}
+    lines = (TREE / "t/data/mime/messages.txt").read_bytes().splitlines()
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith(b"#"):
+            kind, text = line.split(b"\t")[:2]
+            yield f"{kind.decode()}, line {number}", heads.get(kind.decode(), b"") + unescape(text)
+
+
+def test_what_the_tables_hold_is_shown_harmless():
+    """Each hostile text of t/data through the intake: printable on a terminal, and the very bytes when these are wanted."""
+    with make() as rc, Quarantine(rc) as q:
+        given = []
+        for where, text in of_tables():
+            data = re.sub(rb"\r?\n", b"\r\n", text)
+            data = data if data.endswith(b"\r\n") else data + b"\r\n"
+            assert codes(q.give(data, "bob@example.com")) == [250], where
+            given.append((where, data))
+        numbers = sorted(row["id"] for row in rows(rc, "--limit", "1000"))
+        assert len(numbers) == len(given) > 50
+        for number, (where, data) in zip(numbers, given):
+            shown = rc.cli("quarantine", "show", str(number))
+            assert not [c for c in shown if ord(c) < 32 and c != "\n" or 0x7f <= ord(c) < 0xa0 or c in BIDI], (where, shown)
+            raw = subprocess.run([BUILD / "bin/rollcall", "-c", rc.conf, "quarantine", "show", str(number), "--raw"],
+                                 capture_output=True, env=rc.environment(), cwd="/", check=True)
+            assert raw.stdout == data, (where, raw.stdout)
 
 
 def test_large_message_in_constant_memory():
