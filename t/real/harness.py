@@ -123,7 +123,7 @@ class Scratch:
     name = "scratch"
 
     def __init__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"rc-{self.name}-", dir="/tmp"))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"rc-{self.name}-", dir=os.environ.get("ROLLCALL_SCRATCH", "/tmp")))
         self.dir.chmod(0o755)
 
     def logs(self):
@@ -714,7 +714,7 @@ setgid_group = postdrop
 multi_instance_name = postfix-{name}
 syslog_name = postfix-{name}
 maillog_file = {log}
-maillog_file_prefixes = /tmp
+maillog_file_prefixes = /tmp, {directory}
 myhostname = {name}.example.test
 mydomain = example.test
 mydestination =
@@ -752,7 +752,8 @@ class Postfix(Scratch):
             elif source.exists():
                 shutil.copy(source, self.etc / source.name)
         (self.etc / "main.cf").write_text(MAIN_CF.format(
-            etc=self.etc, queue=self.queue, data=self.dir / "data", name=name, log=self.log) + main)
+            etc=self.etc, queue=self.queue, data=self.dir / "data", name=name, log=self.log,
+            directory=self.dir) + main)
         (self.etc / "master.cf").write_text(MASTER_CF.format(port=self.port, chroot="y" if chroot else "n"))
         if start:
             self.start()
