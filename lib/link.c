@@ -20,6 +20,11 @@ static int64_t get_number(const uint8_t *at)
     return (int64_t)number;
 }
 
+void link_key(uint8_t key[SECRET_KEY])
+{
+    secret_key_for(key, CONTEXT);
+}
+
 void link_sign(const struct link *link, const uint8_t key[SECRET_KEY], char text[LINK_TEXT + 1])
 {
     uint8_t bytes[LINK_BYTES];
@@ -29,7 +34,7 @@ void link_sign(const struct link *link, const uint8_t key[SECRET_KEY], char text
     put_number(bytes + 1, link->recipient);
     put_number(bytes + 9, link->user);
     put_number(bytes + 17, link->expires);
-    secret_sign(bytes, said, CONTEXT, key, bytes + said);
+    secret_sign(bytes, said, key, bytes + said);
     secret_to_text(bytes, sizeof bytes, text, LINK_TEXT + 1);
 }
 
@@ -40,7 +45,7 @@ bool link_open(struct span text, int64_t now, const uint8_t key[SECRET_KEY], str
 
     if (!secret_from_text(text, bytes, sizeof bytes))
         return false;
-    secret_sign(bytes, said, CONTEXT, key, signature);
+    secret_sign(bytes, said, key, signature);
     if (!secret_same(signature, bytes + said, sizeof signature))
         return false;
     *link = (struct link){(enum link_action)bytes[0], get_number(bytes + 1), get_number(bytes + 9),

@@ -33,6 +33,8 @@ struct link {
 
 enum { LINK_BYTES = 1 + 3 * 8 + SECRET_SIGNATURE, LINK_TEXT = (LINK_BYTES * 4 + 2) / 3 };
 
+/* Makes of what link_key_file has the key of the links, once for the dozens of a report. */
+void link_key(uint8_t key[SECRET_KEY]);
 void link_sign(const struct link *link, const uint8_t key[SECRET_KEY], char text[LINK_TEXT + 1]);
 /* False: not ours, altered, or expired at `now`: all the same to who asks. */
 bool link_open(struct span text, int64_t now, const uint8_t key[SECRET_KEY],

@@ -156,14 +156,19 @@ static void key_for(uint8_t own[SECRET_KEY], const char *context, const uint8_t 
                        SECRET_KEY);
 }
 
-void secret_sign(const void *data, size_t len, const char *context, const uint8_t key[SECRET_KEY],
-                 uint8_t out[SECRET_SIGNATURE])
+void secret_key_for(uint8_t key[SECRET_KEY], const char *context)
 {
     uint8_t own[SECRET_KEY];
 
     key_for(own, context, key);
-    crypto_generichash(out, SECRET_SIGNATURE, data, len, own, sizeof own);
+    memcpy(key, own, sizeof own);
     secret_forget(own, sizeof own);
+}
+
+void secret_sign(const void *data, size_t len, const uint8_t key[SECRET_KEY],
+                 uint8_t out[SECRET_SIGNATURE])
+{
+    crypto_generichash(out, SECRET_SIGNATURE, data, len, key, SECRET_KEY);
 }
 
 bool secret_same(const void *a, const void *b, size_t len)

@@ -27,8 +27,10 @@ struct secret_digesting *secret_digest_begin(void);
 void secret_digest_add(struct secret_digesting *digesting, const void *data, size_t len);
 void secret_digest_end(struct secret_digesting **digesting, uint8_t out[SECRET_DIGEST]);
 
-/* 16 bytes that only who has the key can make for these data and this context. */
-void secret_sign(const void *data, size_t len, const char *context, const uint8_t key[SECRET_KEY],
+/* Makes of a key the one of this context: what is signed with it is nothing in another. */
+void secret_key_for(uint8_t key[SECRET_KEY], const char *context);
+/* 16 bytes that only who has the key, one of secret_key_for, can make for these data. */
+void secret_sign(const void *data, size_t len, const uint8_t key[SECRET_KEY],
                  uint8_t out[SECRET_SIGNATURE]);
 /* Compares in the same time whatever differs. */
 bool secret_same(const void *a, const void *b, size_t len) MUST_CHECK;

@@ -17,6 +17,7 @@
 #include "lib/conf.h"
 #include "lib/daemon.h"
 #include "lib/directory.h"
+#include "lib/link.h"
 #include "lib/log.h"
 #include "lib/schema.h"
 #include "panel/http.h"
@@ -129,6 +130,8 @@ static void load_keys(struct panel *panel)
                               "second factors and passwords of directories cannot be set");
     panel->has_link_key = load_key(panel->conf->link_key_file, panel->link_key,
                                    "the links of reports cannot be opened");
+    if (panel->has_link_key)
+        link_key(panel->link_key);
 }
 
 static bool become_user(const struct conf *conf, struct err *err)

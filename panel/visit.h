@@ -37,7 +37,7 @@ struct panel {
     struct network_list proxies;
     unsigned char key[SECRET_KEY]; /* seals second factors and directory passwords */
     bool has_key;
-    unsigned char link_key[SECRET_KEY]; /* of the links in reports */
+    unsigned char link_key[SECRET_KEY]; /* of the links in reports (lib/link) */
     bool has_link_key;
     bool secure; /* panel_url is https */
     atomic_ullong requests, by_class[6], refused_tokens, sign_in_failures, microseconds;

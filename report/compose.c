@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/link.h"
 #include "lib/log.h"
 #include "report/compose_parts.h"
 #include "report/schedule.h"
@@ -70,7 +71,10 @@ bool compose_prepare(struct compose *compose, struct err *err)
             snprintf(host, sizeof host, "localhost");
         snprintf(compose->from, sizeof compose->from, "rollcall@%s", host);
     }
-    return secret_key_load(compose->conf->link_key_file, true, compose->key, err);
+    if (!secret_key_load(compose->conf->link_key_file, true, compose->key, err))
+        return false;
+    link_key(compose->key);
+    return true;
 }
 
 /* ---- who is due ---- */

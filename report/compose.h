@@ -20,7 +20,7 @@
 struct compose {
     struct db *db;
     const struct conf *conf;
-    uint8_t key[SECRET_KEY]; /* of links */
+    uint8_t key[SECRET_KEY]; /* of links (link_key) */
     char from[ADDR_TEXT_MAX + 1];
     int64_t now; /* seconds since 1970 */
 };
