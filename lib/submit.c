@@ -189,12 +189,19 @@ static void say_ahead(struct submit *s)
     buf_append(&s->out, s->ahead.at, s->ahead.len);
 }
 
+/* What was given as bytes has been said, and the rest comes from a function that may take its time:
+ * meanwhile the server works on what it has. */
+static bool is_before_read(const struct source *s)
+{
+    return s->message->read != NULL && s->message->body.len > 0 && s->body.len == 0;
+}
+
 /* All of the message and its last dot. */
 static bool say_message(struct submit *s)
 {
     for (size_t got; (got = raw_piece(&s->source)) > 0;) {
         put_lines(s, got);
-        if (s->out.len >= FLUSH && !flush(s))
+        if ((s->out.len >= FLUSH || is_before_read(&s->source)) && !flush(s))
             return false;
     }
     if (s->source.failed)
