@@ -29,7 +29,7 @@ static const int64_t PAUSE = 5 * CLOCK_SECOND;    /* after trouble that is not a
 static const int64_t CONNECT = 30 * CLOCK_SECOND; /* to the mail server */
 static const int64_t MESSAGE = 600 * CLOCK_SECOND;
 static const int64_t HOLD = CLOCK_SECOND * 3 / 10; /* before what was taken is given back */
-static const int64_t MOMENT = CLOCK_SECOND / 500;  /* for others to be recorded with one */
+static const int64_t MOMENT = CLOCK_SECOND / 250;  /* for others to be recorded with one */
 enum { TRIES_DOUBLE = 6 };                         /* the wait grows from a minute to an hour */
 
 struct sender {

@@ -18,7 +18,7 @@
 
 struct sent;
 
-/* Makes no connection yet. moment_us: how long a recording waits until half of the connections have
+/* Makes no connection yet. moment_us: how long a recording waits until most of the connections have
  * noted a mail; a multiple of what a commit takes delays the mails more than it saves. */
 struct sent *sent_open(const struct conf *conf, int64_t moment_us);
 void sent_close(struct sent **sent); /* nulls; NULL allowed */
