@@ -83,6 +83,10 @@ static const struct saying sayings[] = {
      N_("Change {id} cannot be undone: the addresses it changed are not as it left them.")},
     {"changeset {id} cannot be undone: the same addresses or users were changed since, by changeset{later}; undo {first} first",
      N_("Change {id} cannot be undone: the same addresses or users were changed since. Undo {first} first.")},
+    {"changeset {id} cannot be undone: its addresses were in {domain}, which is removed or an alias now",
+     N_("Change {id} cannot be undone: its addresses were in {domain}, which is removed or an alias now.")},
+    {"changeset {id} cannot be undone: its users are another customer's than {domain} now is",
+     N_("Change {id} cannot be undone: {domain} now belongs to another customer than its users.")},
     {"changeset {id} changed domains; set them back with {advice}", N_("Change {id} changed settings of domains: set them back on the domain's page.")},
     {"changeset {id} changed no address: there is nothing to undo", N_("Change {id} changed no address: there is nothing to undo.")},
     /* verdicts */
