@@ -148,6 +148,17 @@ static void check_the_rest(void)
         "a.example: 5 of 10 addresses would leave the roll, more than 20 % of them. It waits "
         "until somebody has looked at it.",
         "what is held");
+    is_text(say(arena, TEXT_EN,
+                "changeset 7 cannot be undone: its addresses were in a.example, which is removed "
+                "or an alias now"),
+            "Change 7 cannot be undone: its addresses were in a.example, which is removed or an "
+            "alias now.",
+            "an undo whose domain is gone");
+    is_text(say(arena, TEXT_EN,
+                "changeset 7 cannot be undone: its users are another customer's than a.example "
+                "now is"),
+            "Change 7 cannot be undone: a.example now belongs to another customer than its users.",
+            "an undo whose domain is another customer's");
     is_text(say(arena, TEXT_EN, "quite new; `rollcall new` helps"), "quite new",
             "what is not known loses its advice");
     is_text(say(arena, TEXT_EN, "quite new; and fine"), "quite new; and fine", "and nothing else");
