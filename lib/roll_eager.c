@@ -22,26 +22,18 @@ enum {
 };
 
 static const char copy_sql[] =
-    "copy recipient (id, domain_id, local_part, user_id, kind, state, claims, changed_by, born_by)"
+    "copy recipient (domain_id, local_part, user_id, kind, state, claims, changed_by, born_by)"
     " from stdin";
 
-/* Numbers of a sequence, one behind the other. */
-static bool numbers(struct db *db, const char *sequence, int32_t count, int64_t *first,
-                    struct err *err)
+bool roll_numbers(struct db *db, int32_t count, int64_t *first, struct err *err)
 {
     for (int i = 0; i < NUMBERS_TRIES; i++) {
-        if (!roll_reserve(db, sequence, count, first, err))
+        if (!roll_reserve(db, "users_id_seq", count, first, err))
             return false;
         if (*first > 0)
             return true;
     }
-    return err_set(err, ERR_TEMPORARY, "others take numbers of %s all the time; try again",
-                   sequence);
-}
-
-bool roll_numbers(struct db *db, int32_t count, int64_t *first, struct err *err)
-{
-    return numbers(db, "users_id_seq", count, first, err);
+    return err_set(err, ERR_TEMPORARY, "others take numbers of users all the time; try again");
 }
 
 /* It is no list for this: what was written of it is taken back, what comes is ignored. */
@@ -101,8 +93,7 @@ void roll_eager_row(struct roll_job *job, const struct roll_eager_row *row)
 {
     struct buf *out = &job->rows;
 
-    job->numbers--;
-    roll_put_number(out, job->next_address++);
+    job->in_piece++;
     roll_put_number(out, row->domain);
     db_copy_escape(out, row->local_part);
     buf_text(out, "\t");
@@ -139,15 +130,12 @@ bool roll_pause(struct roll_job *job, struct err *err)
     return roll_eager_send(job, err) && roll_stage_pause(job, err);
 }
 
-bool roll_eager_room(struct roll_job *job, int32_t count, struct err *err)
+bool roll_eager_begin(struct roll_job *job, struct err *err)
 {
-    if (job->spoiled || job->numbers >= count)
+    if (job->spoiled || (job->changeset[0] != '\0' && job->in_piece < PIECE))
         return true;
-    if (!roll_pause(job, err) || job->spoiled)
-        return job->spoiled;
-    job->numbers = count > PIECE ? count : PIECE;
-    return (job->changeset[0] != '\0' || begin(job, err)) &&
-           numbers(job->db, "recipient_id_seq", job->numbers, &job->next_address, err);
+    job->in_piece = 0;
+    return roll_pause(job, err) && (job->spoiled || job->changeset[0] != '\0' || begin(job, err));
 }
 
 /* An empty list is none to write. */

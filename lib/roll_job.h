@@ -76,8 +76,7 @@ struct roll_job {
     char changeset[24]; /* "" until it is made */
     bool spoiled;       /* eager: it is no first list */
     size_t looked_at;   /* eager: so many of `listed` had nobody else */
-    int32_t numbers;    /* eager: so many are left for addresses, from … on */
-    int64_t next_address;
+    int32_t in_piece;   /* eager: addresses of the COPY that is open */
     int64_t version;    /* eager: of the roll when it began */
 
     char source[16], source_id[16];
@@ -163,7 +162,7 @@ bool roll_first_write(struct roll_job *job, const char *changeset, struct err *e
 bool roll_reserve(struct db *db, const char *sequence, int32_t count, int64_t *first,
                   struct err *err) MUST_CHECK;
 
-/* roll_eager.c: before an entry of so many addresses; each of them; what is in the buffer. */
+/* roll_eager.c: before an entry; each of its addresses; what is in the buffer. */
 struct roll_eager_row {
     int32_t domain;
     struct span local_part;
@@ -171,7 +170,7 @@ struct roll_eager_row {
     const char *kind;
     bool disabled;
 };
-bool roll_eager_room(struct roll_job *job, int32_t count, struct err *err) MUST_CHECK;
+bool roll_eager_begin(struct roll_job *job, struct err *err) MUST_CHECK;
 void roll_eager_row(struct roll_job *job, const struct roll_eager_row *row);
 bool roll_eager_send(struct roll_job *job, struct err *err) MUST_CHECK;
 bool roll_eager_finish(struct roll_job *job, struct roll_outcome *outcome,

@@ -350,8 +350,7 @@ bool roll_stage(struct roll_job *job, const struct roll_entry *entry, struct err
 {
     int32_t customer = 0; /* an entry is of one customer: that of its first address of ours */
 
-    if (!check_entry(job, entry, err) ||
-        (job->request->eager && !roll_eager_room(job, (int32_t)entry->address_count, err)))
+    if (!check_entry(job, entry, err) || (job->request->eager && !roll_eager_begin(job, err)))
         return false;
     job->entries++;
     job->several = job->several || entry->address_count > 1;

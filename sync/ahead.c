@@ -7,7 +7,7 @@
 #include "lib/clock.h"
 
 enum {
-    BLOCK = 4096,    /* numbers of users that are reserved together */
+    BLOCK = 16384,   /* numbers of users that are reserved together */
     PATIENCE_S = 60, /* a directory that is slower holds its addresses no longer than this */
 };
 

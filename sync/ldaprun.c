@@ -122,7 +122,8 @@ static bool go_ahead(struct run *run, struct err *err)
     if (run->options->dry_run)
         return true;
     if (!db_query(run->db, &rows,
-                  "select not row_security_active('recipient') and s.digest is null and s.held_digest is null and not exists (select"
+                  "select not row_security_active('recipient') and s.digest is null and "
+                  "s.held_digest is null and not exists (select"
                   "     from ldap_user where source_id = s.id) and not exists (select"
                   "     from ldap_source_domain f join domain d on d.id = f.domain_id"
                   "     join domain t on t.id = coalesce(d.alias_of, d.id) where f.source_id = s.id"
