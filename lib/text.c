@@ -17,6 +17,13 @@ bool text_language_find(const char *code, enum text_language *language)
     return false;
 }
 
+enum text_language text_language_of(const char *code, enum text_language preset)
+{
+    enum text_language language;
+
+    return text_language_find(code, &language) ? language : preset;
+}
+
 /* ---- catalogues: "GNU gettext", section "The Format of GNU MO Files" ---- */
 
 enum { COUNT_AT = 8, ORIGINALS_AT = 12, TRANSLATIONS_AT = 16 };

@@ -19,6 +19,8 @@ extern const char *const text_languages[TEXT_LANGUAGES]; /* "en", … (RFC 5646)
 
 /* By its code; false: none of ours, then it is English. */
 bool text_language_find(const char *code, enum text_language *language);
+/* The same; `preset` for none of ours. */
+enum text_language text_language_of(const char *code, enum text_language preset);
 
 const char *text_get(enum text_language language, const char *english);
 /* The form that goes with n; both may hold one %lld, which text_count fills in. */

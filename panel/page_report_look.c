@@ -100,8 +100,8 @@ static void render(struct visit *visit, const struct report_values *values, cons
     };
 
     secret_random(key, sizeof key);
-    if (!text_language_find(report_value(values, "language"), &report.language))
-        report.language = (enum text_language)visit->panel->conf->report_language;
+    report.language = text_language_of(report_value(values, "language"),
+                                       (enum text_language)visit->panel->conf->report_language);
     report.count = take_samples(values, entries);
     report.total = (int64_t)report.count;
     render_html(&visit->body, &report);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "lib/addr.h"
-#include "lib/clock.h"
 #include "lib/link.h"
 #include "lib/log.h"
 #include "lib/mail.h"
@@ -62,6 +61,14 @@ struct changed {
     enum text_language language;
     char login[ADDR_TEXT_MAX + 1], to[ADDR_TEXT_MAX + 1];
 };
+
+static const struct changed_kind *kind_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return &kinds[0]; /* a newer program's: better told so than not at all */
+}
 
 /* ---- to whom ---- */
 
@@ -144,15 +151,17 @@ static bool write_mail(struct changed *c, struct err *err)
 }
 
 /* Whom nobody can tell is said in the log, once. */
-static bool tell(const struct compose *compose, const struct db_result *row, struct err *err)
+static bool tell(struct compose *compose, const void *none, const struct db_result *row,
+                 struct err *err)
 {
-    struct changed c = {.compose = compose, .row = row, .kind = &kinds[0]};
+    struct changed c = {.compose = compose,
+                        .row = row,
+                        .kind = kind_of(db_text(row, 0, CHANGED_WHAT)),
+                        .language =
+                            text_language_of(db_text(row, 0, CHANGED_LANGUAGE),
+                                             (enum text_language)compose->conf->report_language)};
 
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strcmp(kinds[i].name, db_text(row, 0, CHANGED_WHAT)) == 0)
-            c.kind = &kinds[i];
-    if (!text_language_find(db_text(row, 0, CHANGED_LANGUAGE), &c.language))
-        c.language = (enum text_language)compose->conf->report_language;
+    (void)none;
     if (find_reader(&c))
         return write_mail(&c, err);
     if (c.login[0] != '\0') /* a user who is gone meanwhile needs no word */
@@ -163,25 +172,10 @@ static bool tell(const struct compose *compose, const struct db_result *row, str
     return true;
 }
 
-static bool take_next(struct compose *compose, bool *any, struct err *err)
-{
-    DB_RESULT_AUTO next = NULL;
-
-    if (!db_query(compose->db, &next, next_sql, DB_NO_VALUES, err))
-        return false;
-    *any = db_rows(next) > 0;
-    return !*any || (tell(compose, next, err) &&
-                     db_exec(compose->db, "delete from credential_change where id = $1",
-                             DB_VALUES(db_text(next, 0, CHANGED_ID)), NULL, err));
-}
-
 bool changed_next(struct compose *compose, bool *any, struct err *err)
 {
-    *any = false;
-    compose->now = clock_wall_us() / CLOCK_SECOND;
-    if (!db_script(compose->db, "begin", err))
-        return false;
-    if (!take_next(compose, any, err))
-        return db_rollback(compose->db);
-    return db_script(compose->db, "commit", err);
+    static const struct post_queue queue = {
+        .next = next_sql, .done = "delete from credential_change where id = $1", .write = tell};
+
+    return post_next(compose, &queue, NULL, any, err);
 }

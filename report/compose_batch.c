@@ -92,13 +92,10 @@ static struct render_report report_of(const struct work *w, size_t run, const ch
 {
     const struct db_result *r = w->runs;
     const struct conf *conf = w->compose->conf;
-    enum text_language language = (enum text_language)conf->report_language;
 
-    if (!db_null(r, run, RUN_LANGUAGE) &&
-        !text_language_find(db_text(r, run, RUN_LANGUAGE), &language))
-        language = (enum text_language)conf->report_language;
     return (struct render_report){
-        .language = language,
+        .language = text_language_of(db_text(r, run, RUN_LANGUAGE),
+                                     (enum text_language)conf->report_language),
         .central = w->kind->central,
         .subject = w->kind->central ? db_text(r, run, RUN_DOMAIN) : address,
         .user = w->kind->central ? 0 : db_int(r, run, RUN_WHO),

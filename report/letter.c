@@ -31,6 +31,7 @@ static const struct {
      NULL},
 };
 
+enum asked_column { ASKED_ID, ASKED_KIND, ASKED_ADDRESS };
 enum reader_column {
     READER_USER,
     READER_CUSTOMER,
@@ -217,10 +218,8 @@ static bool put_outbox(struct letter *l, struct err *err)
 
 static bool write_letter(struct letter *l, const char *asked, struct err *err)
 {
-    l->language = (enum text_language)l->compose->conf->report_language;
-    if (!db_null(l->reader, 0, READER_LANGUAGE) &&
-        !text_language_find(db_text(l->reader, 0, READER_LANGUAGE), &l->language))
-        l->language = (enum text_language)l->compose->conf->report_language;
+    l->language = text_language_of(db_text(l->reader, 0, READER_LANGUAGE),
+                                   (enum text_language)l->compose->conf->report_language);
     l->kind = kind_of(l, asked);
     if (!make_secret(l, err))
         return false;
@@ -229,8 +228,8 @@ static bool write_letter(struct letter *l, const char *asked, struct err *err)
 }
 
 /* Nobody's address, or one that has had enough: no letter, and nobody hears of it. */
-static bool answer(struct compose *compose, const uint8_t seal[SECRET_KEY], const char *asked,
-                   const char *address, struct err *err)
+static bool answer(struct compose *compose, const void *seal, const struct db_result *asked,
+                   struct err *err)
 {
     DB_RESULT_AUTO reader = NULL;
     struct letter l = {.compose = compose, .seal = seal};
@@ -239,41 +238,25 @@ static bool answer(struct compose *compose, const uint8_t seal[SECRET_KEY], cons
         log_write(LOG_MAIL_TROUBLE, "a password was asked for, but panel_url is not set");
         return true;
     }
-    if (!find_reader(compose, address, &reader, err))
+    if (!find_reader(compose, db_text(asked, 0, ASKED_ADDRESS), &reader, err))
         return err->class == ERR_DATA; /* no address after all */
     if (db_rows(reader) == 0 ||
         db_int(reader, 0, READER_LATELY) >= compose->conf->password_requests_address)
         return true;
     l.reader = reader;
-    bool fine = write_letter(&l, asked, err);
+    bool fine = write_letter(&l, db_text(asked, 0, ASKED_KIND), err);
     letter_free(&l);
     return fine;
-}
-
-static bool take_next(struct compose *compose, const uint8_t seal[SECRET_KEY], bool *any,
-                      struct err *err)
-{
-    DB_RESULT_AUTO next = NULL;
-
-    if (!db_query(compose->db, &next,
-                  "select id, kind, address from mail_request where done_at is null order by id"
-                  " limit 1 for update skip locked",
-                  DB_NO_VALUES, err))
-        return false;
-    *any = db_rows(next) > 0;
-    return !*any || (answer(compose, seal, db_text(next, 0, 1), db_text(next, 0, 2), err) &&
-                     db_exec(compose->db, "update mail_request set done_at = now() where id = $1",
-                             DB_VALUES(db_text(next, 0, 0)), NULL, err));
 }
 
 bool letter_next(struct compose *compose, const uint8_t seal[SECRET_KEY], bool *any,
                  struct err *err)
 {
-    *any = false;
-    compose->now = clock_wall_us() / CLOCK_SECOND;
-    if (!db_script(compose->db, "begin", err))
-        return false;
-    if (!take_next(compose, seal, any, err))
-        return db_rollback(compose->db);
-    return db_script(compose->db, "commit", err);
+    static const struct post_queue queue = {
+        .next = "select id, kind, address from mail_request where done_at is null order by id"
+                " limit 1 for update skip locked",
+        .done = "update mail_request set done_at = now() where id = $1",
+        .write = answer};
+
+    return post_next(compose, &queue, seal, any, err);
 }

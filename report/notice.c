@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/clock.h"
 #include "lib/display.h"
 #include "lib/log.h"
 #include "lib/mail.h"
@@ -83,14 +82,13 @@ static bool write_notice(struct compose *compose, const struct db_result *n, con
                          struct err *err)
 {
     const struct notice_kind *kind = kind_of(db_text(n, 0, NOTICE_KIND));
-    enum text_language language;
+    enum text_language language = text_language_of(
+        db_text(n, 0, NOTICE_LANGUAGE), (enum text_language)compose->conf->report_language);
     char name[48], message_id[POST_MESSAGE_ID];
     BUF_AUTO text = {0};
     BUF_AUTO subject = {0};
     BUF_AUTO mail = {0};
 
-    if (!text_language_find(db_text(n, 0, NOTICE_LANGUAGE), &language))
-        language = (enum text_language)compose->conf->report_language;
     snprintf(name, sizeof name, "notice-%s", db_text(n, 0, NOTICE_ID));
     post_message_id(message_id, name, compose->from);
     buf_printf(&subject, "%s: ", text_get(language, kind->subject));
@@ -114,11 +112,13 @@ static bool write_notice(struct compose *compose, const struct db_result *n, con
 }
 
 /* Nobody to tell is said in the log, once, and not made good later: by then it is old. */
-static bool tell(struct compose *compose, const struct db_result *n, struct err *err)
+static bool tell(struct compose *compose, const void *none, const struct db_result *n,
+                 struct err *err)
 {
     const char *contact = db_null(n, 0, NOTICE_CONTACT) ? compose->conf->notice_contact
                                                         : db_text(n, 0, NOTICE_CONTACT);
 
+    (void)none;
     if (contact[0] != '\0')
         return write_notice(compose, n, contact, err);
     log_write(LOG_MAIL_TROUBLE, "directory %s, %s: %s: there is no notice contact to tell",
@@ -126,25 +126,12 @@ static bool tell(struct compose *compose, const struct db_result *n, struct err 
     return true;
 }
 
-static bool take_next(struct compose *compose, bool *any, struct err *err)
-{
-    DB_RESULT_AUTO next = NULL;
-
-    if (!db_query(compose->db, &next, next_sql, DB_NO_VALUES, err))
-        return false;
-    *any = db_rows(next) > 0;
-    return !*any || (tell(compose, next, err) &&
-                     db_exec(compose->db, "update ldap_notice set mailed_at = now() where id = $1",
-                             DB_VALUES(db_text(next, 0, NOTICE_ID)), NULL, err));
-}
-
 bool notice_next(struct compose *compose, bool *any, struct err *err)
 {
-    *any = false;
-    compose->now = clock_wall_us() / CLOCK_SECOND;
-    if (!db_script(compose->db, "begin", err))
-        return false;
-    if (!take_next(compose, any, err))
-        return db_rollback(compose->db);
-    return db_script(compose->db, "commit", err);
+    static const struct post_queue queue = {
+        .next = next_sql,
+        .done = "update ldap_notice set mailed_at = now() where id = $1",
+        .write = tell};
+
+    return post_next(compose, &queue, NULL, any, err);
 }

@@ -5,9 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/display.h"
 
 enum { SHOWN_MOST = 1000 }; /* bytes of a stranger's words */
+
+static bool take_next(struct compose *compose, const struct post_queue *queue, const void *context,
+                      bool *any, struct err *err)
+{
+    DB_RESULT_AUTO next = NULL;
+
+    if (!db_query(compose->db, &next, queue->next, DB_NO_VALUES, err))
+        return false;
+    *any = db_rows(next) > 0;
+    return !*any || (queue->write(compose, context, next, err) &&
+                     db_exec(compose->db, queue->done, DB_VALUES(db_text(next, 0, 0)), NULL, err));
+}
+
+bool post_next(struct compose *compose, const struct post_queue *queue, const void *context,
+               bool *any, struct err *err)
+{
+    *any = false;
+    compose->now = clock_wall_us() / CLOCK_SECOND;
+    if (!db_script(compose->db, "begin", err))
+        return false;
+    if (!take_next(compose, queue, context, any, err))
+        return db_rollback(compose->db);
+    return db_script(compose->db, "commit", err);
+}
 
 void post_message_id(char out[POST_MESSAGE_ID], const char *name, const char *from)
 {
