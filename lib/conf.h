@@ -148,8 +148,8 @@ enum conf_log_answers { LOG_ANSWERS_NONE, LOG_ANSWERS_REFUSED, LOG_ANSWERS_ALL }
 enum conf_log_to { LOG_TO_STDERR, LOG_TO_SYSLOG };
 enum conf_release_virus { RELEASE_VIRUS_OPERATORS, RELEASE_VIRUS_ADMINS, RELEASE_VIRUS_USERS };
 extern const char *const conf_release_virus_words[]; /* in that order, NULL ends */
-/* What a word says; `preset` for any other. */
-enum conf_release_virus conf_release_virus_of(const char *word, enum conf_release_virus preset);
+/* What a word says; false: it is none of them, and *who stays as it is. */
+bool conf_release_virus_find(const char *word, enum conf_release_virus *who);
 enum conf_password_mail { PASSWORD_MAIL_LINK, PASSWORD_MAIL_PASSWORD };
 /* In the order of text_languages (text.h). */
 enum conf_language { LANGUAGE_EN, LANGUAGE_DE, LANGUAGE_FR, LANGUAGE_ES };

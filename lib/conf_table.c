@@ -328,9 +328,8 @@ const struct conf_row conf_rows[] = {
     ROW(CONF_CHOICE, release_virus, "admins", 0, 0, conf_release_virus_words, NULL, false,
         "Who may release a message with a virus in the panel: operators, admins (of the customer, "
         "and operators) or users (everybody, also by a report's link). Reports offer no link to "
-        "what "
-        "is refused. 'rollcall quarantine release' may. A customer may have its own, see 'rollcall "
-        "quarantine viruses'."),
+        "what is refused. 'rollcall quarantine release' may. A customer may have its own, see "
+        "'rollcall quarantine viruses'."),
     ROW(CONF_TIME, keep_spam, "30d", DAY, 3650 * DAY, NULL, NULL, false,
         "How long spam stays in quarantine, in whole days. A customer may have its own, see "
         "'rollcall quarantine keep'."),
@@ -435,10 +434,12 @@ const struct conf_row conf_rows[] = {
 
 const size_t conf_row_count = sizeof conf_rows / sizeof conf_rows[0];
 
-enum conf_release_virus conf_release_virus_of(const char *word, enum conf_release_virus preset)
+bool conf_release_virus_find(const char *word, enum conf_release_virus *who)
 {
     for (size_t i = 0; conf_release_virus_words[i] != NULL; i++)
-        if (strcmp(word, conf_release_virus_words[i]) == 0)
-            return (enum conf_release_virus)i;
-    return preset;
+        if (strcmp(word, conf_release_virus_words[i]) == 0) {
+            *who = (enum conf_release_virus)i;
+            return true;
+        }
+    return false;
 }

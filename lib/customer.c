@@ -109,31 +109,33 @@ bool customer_remove(struct db *db, const char *name, const char *actor, struct 
 
 /* ---- who may release its viruses ---- */
 
+static bool put_release_virus(struct db *db, const char *id, const char *who, struct err *err)
+{
+    if (who == NULL)
+        return db_exec(db, "delete from quarantine_release where customer_id = $1::int",
+                       DB_VALUES(id), NULL, err);
+    return db_exec(db,
+                   "insert into quarantine_release (customer_id, virus) values ($1::int, $2)"
+                   " on conflict (customer_id) do update set virus = excluded.virus",
+                   DB_VALUES(id, who), NULL, err);
+}
+
 static bool set_release_virus(struct db *db, const char *name, const char *who, const char *actor,
                               struct err *err)
 {
     char id[16];
     STR_AUTO detail = mem_printf("{\"to\": \"%s\"}", who != NULL ? who : "default");
 
-    return customer_find(db, name, id, err) &&
-           db_exec(db,
-                   who == NULL ? "delete from quarantine_release where customer_id = $1::int"
-                                 " and $2::text is null"
-                               : "insert into quarantine_release (customer_id, virus)"
-                                 " values ($1::int, $2)"
-                                 " on conflict (customer_id) do update set virus = excluded.virus",
-                   DB_VALUES(id, who), NULL, err) &&
+    return customer_find(db, name, id, err) && put_release_virus(db, id, who, err) &&
            domain_audit(db, actor, "quarantine viruses", name, detail, err);
 }
 
 bool customer_set_release_virus(struct db *db, const char *name, const char *who, const char *actor,
                                 struct err *err)
 {
-    bool known = who == NULL;
+    enum conf_release_virus ignored;
 
-    for (size_t i = 0; !known && conf_release_virus_words[i] != NULL; i++)
-        known = strcmp(who, conf_release_virus_words[i]) == 0;
-    if (!known)
+    if (who != NULL && !conf_release_virus_find(who, &ignored))
         return err_set(err, ERR_USAGE, "%s: not operators, admins, users, nor default", who);
     if (!db_script(db, "begin", err))
         return false;
@@ -153,7 +155,9 @@ bool customer_release_virus(struct db *db, const char *name, enum conf_release_v
                   DB_VALUES(id), err))
         return false;
     *own = db_rows(found) > 0;
-    *who = *own ? conf_release_virus_of(db_text(found, 0, 0), preset) : preset;
+    *who = preset;
+    if (*own)
+        conf_release_virus_find(db_text(found, 0, 0), who);
     return true;
 }
 

@@ -79,7 +79,8 @@ bool model_link_release_virus(struct db *db, const struct link *link,
     number_text(user, link->user);
     if (!db_query(db, &row, "select link_release_virus($1::bigint)", DB_VALUES(user), err))
         return false;
-    *who = conf_release_virus_of(db_text(row, 0, 0), preset);
+    *who = preset;
+    conf_release_virus_find(db_text(row, 0, 0), who);
     return true;
 }
 

@@ -74,9 +74,12 @@ static bool look_for_bar(struct visit *visit, const struct link *link, bool *bar
 {
     enum conf_release_virus who = (enum conf_release_virus)visit->panel->conf->release_virus;
 
-    if (page_is_virus(visit->data) && !model_link_release_virus(visit->db, link, who, &who, err))
+    *barred = false;
+    if (!page_is_virus(visit->data))
+        return true;
+    if (!model_link_release_virus(visit->db, link, who, &who, err))
         return false;
-    *barred = page_is_virus(visit->data) && who != RELEASE_VIRUS_USERS;
+    *barred = who != RELEASE_VIRUS_USERS;
     return true;
 }
 

@@ -92,7 +92,9 @@ static struct render_report report_of(const struct work *w, size_t run, const ch
 {
     const struct db_result *r = w->runs;
     const struct conf *conf = w->compose->conf;
+    enum conf_release_virus release = (enum conf_release_virus)conf->release_virus;
 
+    conf_release_virus_find(db_text(r, run, RUN_RELEASE_VIRUS), &release);
     return (struct render_report){
         .language = text_language_of(db_text(r, run, RUN_LANGUAGE),
                                      (enum text_language)conf->report_language),
@@ -104,8 +106,7 @@ static struct render_report report_of(const struct work *w, size_t run, const ch
         .brand_logo = db_text(r, run, RUN_BRAND_LOGO),
         .brand_footer = db_text(r, run, RUN_BRAND_FOOTER),
         .sender_links = db_bool(r, run, RUN_SENDER_LINKS),
-        .release_virus = conf_release_virus_of(db_text(r, run, RUN_RELEASE_VIRUS),
-                                               (enum conf_release_virus)conf->release_virus),
+        .release_virus = release,
         .panel = conf->panel_url,
         .key = w->compose->key,
         .expires = w->compose->now + conf->link_life / 1000000,
