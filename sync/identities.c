@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_FULL = 1 << 20, LEARNT_FULL = 1 << 16 };
+enum { ROWS_FULL = 1 << 16 };
 
 static int hex_value(char c)
 {
@@ -79,30 +79,22 @@ static void put_identity(struct buf *rows, const uint8_t identity[ENTRY_IDENTITY
     buf_append(rows, hex, sizeof hex);
 }
 
-static void put_row(struct buf *rows, const struct spool_entry *entry, bool except)
-{
-    put_identity(rows, entry->identity);
-    db_copy_escape(rows, entry->dn);
-    buf_text(rows, "\t");
-    db_copy_escape(rows, span_of(entry->addresses[0].local, entry->addresses[0].local_len));
-    buf_text(rows, "\t");
-    db_copy_escape(rows, span_of(entry->addresses[0].domain, entry->addresses[0].domain_len));
-    buf_text(rows, except ? "\tt\n" : "\tf\n");
-}
+/* What a line of COPY says of the user that is the `at`th entry; nothing: it has none. */
+typedef bool line_fn(const void *context, struct buf *rows, size_t at,
+                     const struct spool_entry *entry, struct err *err);
 
-static bool copy_all(struct db *db, struct spool *spool, const uint8_t *except, struct err *err)
+static bool copy_users(struct db *db, const char *copy, struct spool *spool, line_fn *put,
+                       const void *context, struct err *err)
 {
     struct spool_entry entry;
     BUF_AUTO rows = {0};
 
-    if (!db_copy_in(db, "copy ldap_seen from stdin", err))
+    if (!db_copy_in(db, copy, err))
         return false;
     for (size_t i = 0; i < spool_count(spool); i++) {
-        if (!spool_get(spool, i, &entry, err))
+        if (!spool_get(spool, i, &entry, err) ||
+            (entry.kind == ENTRY_USER && !put(context, &rows, i, &entry, err)))
             return false;
-        if (entry.kind != ENTRY_USER || !str_utf8_valid(entry.dn))
-            continue;
-        put_row(&rows, &entry, except != NULL && (except[i / 8] >> i % 8 & 1) != 0);
         if (rows.len < ROWS_FULL)
             continue;
         if (!db_copy_put(db, rows.at, rows.len, err))
@@ -110,6 +102,25 @@ static bool copy_all(struct db *db, struct spool *spool, const uint8_t *except, 
         buf_clear(&rows);
     }
     return (rows.len == 0 || db_copy_put(db, rows.at, rows.len, err)) && db_copy_end(db, NULL, err);
+}
+
+/* `except`: see identities.h. */
+static bool put_seen(const void *except, struct buf *rows, size_t at,
+                     const struct spool_entry *entry, struct err *err)
+{
+    const uint8_t *bits = except;
+
+    (void)err;
+    if (!str_utf8_valid(entry->dn))
+        return true;
+    put_identity(rows, entry->identity);
+    db_copy_escape(rows, entry->dn);
+    buf_text(rows, "\t");
+    db_copy_escape(rows, span_of(entry->addresses[0].local, entry->addresses[0].local_len));
+    buf_text(rows, "\t");
+    db_copy_escape(rows, span_of(entry->addresses[0].domain, entry->addresses[0].domain_len));
+    buf_text(rows, bits != NULL && (bits[at / 8] >> at % 8 & 1) != 0 ? "\tt\n" : "\tf\n");
+    return true;
 }
 
 static const char forget_sql[] =
@@ -143,7 +154,8 @@ bool identities_write(struct db *db, int32_t source, struct spool *spool, const 
                    " known boolean not null) on commit drop",
                    err))
         return false;
-    return (copy_all(db, spool, except, err) && db_script(db, "analyze ldap_seen", err) &&
+    return (copy_users(db, "copy ldap_seen from stdin", spool, put_seen, except, err) &&
+            db_script(db, "analyze ldap_seen", err) &&
             db_exec(db, forget_sql, DB_VALUES(id), NULL, err) &&
             db_exec(db, learn_sql, DB_VALUES(id), NULL, err) && db_script(db, "commit", err)) ||
            db_rollback(db);
@@ -151,86 +163,72 @@ bool identities_write(struct db *db, int32_t source, struct spool *spool, const 
 
 /* ---- of a first list ---- */
 
-/* What a line of COPY says of an entry; nothing: it has none. */
-typedef void learnt_fn(struct buf *rows, const struct spool_entry *entry, const char *owner,
-                       int64_t user);
+struct learning {
+    const struct ldap_source *source;
+    struct spool *spool;
+    struct ahead *ahead;
+    struct db *db;
+};
 
-static void put_user(struct buf *rows, const struct spool_entry *entry, const char *owner,
-                     int64_t user)
+static bool user_of(const struct learning *l, size_t at, int64_t *user, struct err *err)
 {
-    buf_printf(rows, "%lld\t%s\t", (long long)user, owner);
+    return ahead_number(l->ahead, l->db, spool_came(l->spool, at), user, err);
+}
+
+static bool put_user(const void *context, struct buf *rows, size_t at,
+                     const struct spool_entry *entry, struct err *err)
+{
+    const struct learning *l = context;
+    int64_t user;
+
+    if (!user_of(l, at, &user, err))
+        return false;
+    buf_printf(rows, "%lld\t%d\t", (long long)user, (int)l->source->customer);
     db_copy_escape(rows, entry->name);
     buf_text(rows, "\n");
-}
-
-static void put_learnt(struct buf *rows, const struct spool_entry *entry, const char *owner,
-                       int64_t user)
-{
-    if (!str_utf8_valid(entry->dn)) /* it is a user, but not known again */
-        return;
-    put_identity(rows, entry->identity);
-    buf_printf(rows, "%s\t%lld\t", owner, (long long)user);
-    db_copy_escape(rows, entry->dn);
-    buf_text(rows, "\n");
-}
-
-/* Numbers are asked for over the same connection: so before the COPY. */
-static bool reserve_all(struct db *db, const struct spool *spool, struct ahead *ahead,
-                        struct err *err)
-{
-    int64_t ignored;
-
-    for (size_t i = 0; i < spool_count(spool); i++)
-        if (!ahead_number(ahead, db, spool_came(spool, i), &ignored, err))
-            return false;
     return true;
 }
 
-struct learning {
-    struct db *db;
-    struct spool *spool;
-    struct ahead *ahead;
-};
-
-static bool copy_learnt(const struct learning *l, const char *copy, learnt_fn *put, int32_t owner,
-                        struct err *err)
+static bool put_learnt(const void *context, struct buf *rows, size_t at,
+                       const struct spool_entry *entry, struct err *err)
 {
-    struct spool_entry entry;
-    BUF_AUTO rows = {0};
-    char text[16];
+    const struct learning *l = context;
     int64_t user;
 
-    snprintf(text, sizeof text, "%d", (int)owner);
-    if (!db_copy_in(l->db, copy, err))
+    if (!str_utf8_valid(entry->dn)) /* it is a user, but not known again */
+        return true;
+    if (!user_of(l, at, &user, err))
         return false;
-    for (size_t i = 0; i < spool_count(l->spool); i++) {
-        if (!spool_get(l->spool, i, &entry, err) ||
-            !ahead_number(l->ahead, l->db, spool_came(l->spool, i), &user, err))
+    put_identity(rows, entry->identity);
+    buf_printf(rows, "%d\t%lld\t", (int)l->source->id, (long long)user);
+    db_copy_escape(rows, entry->dn);
+    buf_text(rows, "\n");
+    return true;
+}
+
+/* Numbers are asked for over the same connection: so before the COPY. */
+static bool reserve_all(const struct learning *l, struct err *err)
+{
+    int64_t ignored;
+
+    for (size_t i = 0; i < spool_count(l->spool); i++)
+        if (!user_of(l, i, &ignored, err))
             return false;
-        if (entry.kind == ENTRY_USER)
-            put(&rows, &entry, text, user);
-        if (rows.len < LEARNT_FULL)
-            continue;
-        if (!db_copy_put(l->db, rows.at, rows.len, err))
-            return false;
-        buf_clear(&rows);
-    }
-    return (rows.len == 0 || db_copy_put(l->db, rows.at, rows.len, err)) &&
-           db_copy_end(l->db, NULL, err);
+    return true;
 }
 
 bool identities_learn(struct db *db, const struct ldap_source *source, struct spool *spool,
                       struct ahead *ahead, struct err *err)
 {
-    const struct learning learning = {db, spool, ahead};
+    const struct learning l = {source, spool, ahead, db};
 
     return db_script(db,
                      "begin; set local jit = off; set local gin_pending_list_limit = '1GB';"
                      "set local rollcall.checked = 'on'",
                      err) &&
-           reserve_all(db, spool, ahead, err) &&
-           copy_learnt(&learning, "copy users (id, customer_id, name) from stdin", put_user,
-                       source->customer, err) &&
-           copy_learnt(&learning, "copy ldap_user (identity, source_id, user_id, dn) from stdin",
-                       put_learnt, source->id, err);
+           reserve_all(&l, err) &&
+           copy_users(db, "copy users (id, customer_id, name) from stdin", spool, put_user, &l,
+                      err) &&
+           copy_users(db, "copy ldap_user (identity, source_id, user_id, dn) from stdin", spool,
+                      put_learnt, &l, err);
 }
