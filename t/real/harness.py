@@ -71,10 +71,21 @@ def seeded():
     return random.Random(seed)
 
 
+PORTS = range(10000, 32000)  # below those that the kernel gives to clients: one of them would take it before its server does
+leases = []  # held until this process ends
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on and that no other test is given. The lease is an abstract socket of that name."""
+    for port in random.SystemRandom().sample(PORTS, 1000):
+        lease = socket.socket(socket.AF_UNIX)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            lease.bind(f"\0rollcall-test-port-{port}")
+            probe.bind(("127.0.0.1", port))
+            leases.append(lease)
+            return port
+        lease.close()
+    raise AssertionError(f"no port is free between {PORTS.start} and {PORTS.stop}")
 
 
 class Failed(Exception):
