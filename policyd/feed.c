@@ -24,13 +24,14 @@ const char FEED_HEADER[] =
     " from roll_clock c";
 
 /*
- * The rows of each newer changeset by index, whatever the statistics say: "offset 0" keeps the
- * planner from reading the whole table because an import once made most of it. Nothing of a history
- * that is not ours: the server itself compares the uuid.
+ * The rows of each newer changeset by its index, whatever the statistics say: "offset 0" keeps the
+ * planner from reading the whole table because an import once made most of it. The condition stands
+ * outside of it for the same reason: inside, it would allow indexes of some states' rows, which are
+ * read whole. Nothing of a history that is not ours: the server itself compares the uuid.
  */
 #define NEWER(columns, table, condition)                                                           \
-    "select r.* from changeset c cross join lateral (select " columns " from " table               \
-    " where changed_by = c.id" condition " offset 0) r where c.version > $1::bigint"               \
+    "select r.* from changeset c cross join lateral (select " columns " from (select * from " table \
+    " where changed_by = c.id offset 0) t" condition ") r where c.version > $1::bigint"            \
     " and exists (select from changeset where version = $1::bigint and uuid = $2::uuid)"
 
 #define RECIPIENT_COLUMNS                                                                          \
@@ -38,8 +39,8 @@ const char FEED_HEADER[] =
     " verified_on - date '1970-01-01', floor(extract(epoch from refused_at) / 3600)::int"
 #define ACCEPTED "state in ('active', 'disabled')"
 
-const char FEED_RECIPIENTS[] = NEWER(RECIPIENT_COLUMNS, "recipient", " and " ACCEPTED);
-const char FEED_LEFT[] = NEWER(RECIPIENT_COLUMNS, "recipient", " and not " ACCEPTED);
+const char FEED_RECIPIENTS[] = NEWER(RECIPIENT_COLUMNS, "recipient", " where " ACCEPTED);
+const char FEED_LEFT[] = NEWER(RECIPIENT_COLUMNS, "recipient", " where not " ACCEPTED);
 const char FEED_COPY_RECIPIENTS[] =
     "copy (select " RECIPIENT_COLUMNS " from recipient where " ACCEPTED
     " order by domain_id, local_part) to stdout";
