@@ -226,6 +226,11 @@ void db_set_timeout(struct db *db, int64_t timeout_us)
     db->timeout_us = timeout_us;
 }
 
+int64_t db_timeout(const struct db *db)
+{
+    return db->timeout_us;
+}
+
 void db_set_interrupt(struct db *db, int fd)
 {
     db->interrupt = fd;

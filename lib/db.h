@@ -47,6 +47,7 @@ const char *db_host(const struct db *db);
 bool db_socket(const struct db *db, char *path, size_t room);
 /* For each following statement; 0: none (long imports; TCP keepalives still notice a dead peer). */
 void db_set_timeout(struct db *db, int64_t timeout_us);
+int64_t db_timeout(const struct db *db);
 /* A file descriptor that, once readable, makes the running and every later wait fail with
  * "interrupted"; -1: none. */
 void db_set_interrupt(struct db *db, int fd);

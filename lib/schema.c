@@ -2,6 +2,7 @@
 #include "schema.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Whoever upgrades this database holds it, for one transaction at a time. "rollcall" in letters. */
 #define LOCK_SQL "begin; select pg_advisory_xact_lock(x'726f6c6c'::int, x'63616c6c'::int)"
@@ -84,22 +85,42 @@ static bool refuse_newer(const struct db *db, const struct state *state, struct 
                    db_host(db), state->newest, schema_known());
 }
 
+/* SQLSTATE lock_not_available */
+static const char LOCK_TIMEOUT[] = "55P03";
+
+/* Who waits for a lock on a table keeps everybody who comes later from it: not for long. */
+static bool limit_waiting(struct db *db, int64_t patience_us, struct err *err)
+{
+    char milliseconds[24];
+
+    snprintf(milliseconds, sizeof milliseconds, "%lld", (long long)(patience_us / 1000));
+    return db_exec(db, "select set_config('lock_timeout', $1, true)", DB_VALUES(milliseconds), NULL,
+                   err);
+}
+
 /* Inside the transaction that LOCK_SQL began. */
-static bool apply(struct db *db, const struct schema_migration *migration, struct err *err)
+static bool apply(struct db *db, const struct schema_migration *migration, int64_t patience_us,
+                  struct err *err)
 {
     char version[16];
 
     snprintf(version, sizeof version, "%d", migration->version);
-    if (!db_script(db, migration->sql, err) ||
-        !db_exec(db, "insert into schema_version (version, name) values ($1, $2)",
-                 DB_VALUES(version, migration->name), NULL, err))
-        return err_prefix(err, "migration %s", migration->name);
-    return true;
+    if (limit_waiting(db, patience_us, err) && db_script(db, migration->sql, err) &&
+        db_exec(db, "insert into schema_version (version, name) values ($1, $2)",
+                DB_VALUES(version, migration->name), NULL, err))
+        return true;
+    if (strcmp(db_sqlstate(db), LOCK_TIMEOUT) == 0)
+        return err_set(err, ERR_TEMPORARY,
+                       "migration %s: others were at work on its tables for longer than "
+                       "database_timeout; nothing of it was done, what came before it is: run "
+                       "`rollcall db upgrade` again, with the daemons stopped if that does not help",
+                       migration->name);
+    return err_prefix(err, "migration %s", migration->name);
 }
 
 /* One migration, unless somebody else has applied it; *before tells the version found. */
-static bool step(struct db *db, const struct schema_migration *migration, int *before,
-                 struct err *err)
+static bool step(struct db *db, const struct schema_migration *migration, int64_t patience_us,
+                 int *before, struct err *err)
 {
     struct state state;
 
@@ -108,7 +129,7 @@ static bool step(struct db *db, const struct schema_migration *migration, int *b
     *before = version_of(&state);
     if (state.newest > schema_known())
         return refuse_newer(db, &state, err);
-    if (!state.has_wanted && !apply(db, migration, err))
+    if (!state.has_wanted && !apply(db, migration, patience_us, err))
         return false;
     return db_script(db, "commit", err);
 }
@@ -122,17 +143,28 @@ static bool grant_roles(struct db *db, struct err *err)
     return db_script(db, "commit", err);
 }
 
-bool schema_upgrade(struct db *db, int *from, int *to, struct err *err)
+static bool apply_missing(struct db *db, int64_t patience_us, int *from, struct err *err)
 {
     for (size_t i = 0; i < schema_migration_count; i++) {
         int before;
-        if (!step(db, &schema_migrations[i], &before, err))
-            return db_rollback(db);
+        if (!step(db, &schema_migrations[i], patience_us, &before, err))
+            return false;
         if (i == 0)
             *from = before;
     }
+    return true;
+}
+
+bool schema_upgrade(struct db *db, int *from, int *to, struct err *err)
+{
+    const int64_t patience_us = db_timeout(db);
+    bool done;
+
+    db_set_timeout(db, 0); /* a large table is rewritten for as long as that takes */
     *to = schema_known();
-    return grant_roles(db, err) || db_rollback(db);
+    done = apply_missing(db, patience_us, from, err) && grant_roles(db, err);
+    db_set_timeout(db, patience_us);
+    return done || db_rollback(db);
 }
 
 bool schema_check(struct db *db, struct err *err)

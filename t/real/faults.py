@@ -3,7 +3,7 @@
 A World is one Rollcall with a domain whose list is changed by SQL, and three kinds of addresses: anchors, always on
 the roll; strangers, never; and all others, which come and go. A Watcher asks about the first two without a pause: an
 anchor must never get a 550, a stranger must never be accepted. After each fault the whole list, asked through the
-policy socket, must be what the database says.
+policy socket, must be what the database says. A drill is both at once, and counts.
 """
 import collections
 import contextlib
@@ -249,3 +249,20 @@ class Acknowledged(threading.Thread):
     def __exit__(self, *_):
         self.done.set()
         self.join(60)
+
+
+@contextlib.contextmanager
+def drill(w, **more):
+    """The daemon is asked and its roll changes without a pause. In the end every answer is the database's, every
+    acknowledged change is there, and both are counted."""
+    with Watcher(w, **more) as watcher, Acknowledged(w, lambda: w.roll.pg.session(w.roll.dbname)) as writer:
+        yield watcher, writer
+    w.equal(60)
+    lost = writer.lost(w.truth())
+    count(watcher, len(writer.acknowledged), lost)
+    assert not lost and writer.acknowledged, f"acknowledged and lost: {lost[:5]}"
+
+
+def count(watcher, acknowledged, lost=()):
+    answered = sum(watcher.counts.values()) - watcher.counts["no answer"]
+    print(f"    {answered} requests answered, {len(watcher.wrong)} wrong; {acknowledged} acknowledged changes, {len(lost)} lost")

@@ -1,8 +1,8 @@
 """test_drills - what DESIGN promises in trouble, counted: requests answered, wrong answers, acknowledged changes lost
 
-PostgreSQL restarted again and again, a long bad line to it, a clock that jumps, no descriptor left, no memory left, an
-upgrade killed in the middle, programs and databases of two versions. See faults.py; test_faults.py and test_kills.py
-have failover, restore, a damaged replica and kill -9; test_drills_disk.py has full and damaged disks.
+PostgreSQL restarted again and again, a long bad line to it, a clock that jumps, no descriptor left, no memory left,
+programs and databases of two versions. See faults.py; test_faults.py and test_kills.py have failover, restore, a damaged
+replica and kill -9; test_drills_disk.py has full and damaged disks; test_upgrade.py an upgrade killed in the middle.
 """
 import contextlib
 import os
@@ -11,31 +11,13 @@ import re
 import select
 import signal
 import statistics
-import subprocess
 import time
 
-from cluster import DATABASE, Cluster, Writer
-from faults import DOMAIN, Acknowledged, Watcher, World, world
-from harness import (BUILD, FULL, POLICY_USER, TREE, PostgreSQL, Rollcall, as_user, eventually, main, request, run,
-                     seeded)
+from cluster import Cluster, Writer
+from faults import DOMAIN, World, drill, world
+from harness import (FULL, POLICY_USER, PostgreSQL, Rollcall, as_user, eventually, main, request, run, seeded)
 from network import LongHost
-
-
-@contextlib.contextmanager
-def drill(w, **more):
-    """The daemon is asked and its roll changes without a pause. In the end every answer is the database's, every
-    acknowledged change is there, and both are counted."""
-    with Watcher(w, **more) as watcher, Acknowledged(w, lambda: w.roll.pg.session(w.roll.dbname)) as writer:
-        yield watcher, writer
-    w.equal(60)
-    lost = writer.lost(w.truth())
-    count(watcher, len(writer.acknowledged), lost)
-    assert not lost and writer.acknowledged, f"acknowledged and lost: {lost[:5]}"
-
-
-def count(watcher, acknowledged, lost=()):
-    answered = sum(watcher.counts.values()) - watcher.counts["no answer"]
-    print(f"    {answered} requests answered, {len(watcher.wrong)} wrong; {acknowledged} acknowledged changes, {len(lost)} lost")
+from versions import VERSIONS, make_version
 
 
 # ------------------------------------------------------------------ PostgreSQL, and the way to it
@@ -281,75 +263,6 @@ def test_no_memory_left():
 
 
 # ------------------------------------------------------------------ versions
-
-MIGRATIONS = {int(path.stem.split("_")[0]): path for path in sorted((TREE / "sql").glob("[0-9]*.sql"))}
-VERSIONS = list(MIGRATIONS)
-ROLES = TREE / "sql/roles.sql"
-
-
-def make_version(pg, dbname, version):
-    """The database as a program made it that knew no later migrations."""
-    pg.create_database(dbname)
-    for number, path in MIGRATIONS.items():
-        if number > version:
-            break
-        pg.psql(f"begin;\n{path.read_text()}\n;insert into schema_version (version, name) values ({number}, '{path.stem}');"
-                "commit", dbname)
-    run("psql", "-XAtq", pg.dsn(dbname), input=ROLES.read_text())  # those grants whose tables there are
-
-
-def schema(pg, dbname):
-    """The lines of a dump, in an order that does not tell what was granted first."""
-    dump = pg._tool("pg_dump", "--schema-only", pg.dsn(dbname)).stdout
-    return sorted(line for line in dump.splitlines() if not re.match(r"\\(un)?restrict ", line))
-
-
-def kill_in_the_midst(rng, roll, command, took):
-    """True when the command, which takes so long, was killed before its end."""
-    child = subprocess.Popen([BUILD / "bin/rollcall", "-c", roll.conf, "db", command], stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, env=roll.environment(), cwd="/")
-    try:
-        assert child.wait(took * rng.uniform(0.05, 0.9)) == 0
-        return False
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-        return True
-
-
-def applied(roll):
-    """Migrations that are there, each whole or not at all."""
-    there = roll.psql("select to_regclass('schema_version') is not null") == "t"
-    versions = roll.psql("select version from schema_version order by 1").split() if there else []
-    assert versions == [str(n) for n in VERSIONS[:len(versions)]], versions
-    return int(versions[-1])
-
-
-def test_upgrade_killed_in_the_middle():
-    """kill -9 of `rollcall db upgrade`, and PostgreSQL crashing under it: each migration is there whole or not at all,
-    gateways go on meanwhile, and the next upgrade makes of it what a new database is."""
-    rng, kills, halts, number = seeded(), 20 if FULL else 6, [], 0
-    with PostgreSQL() as pg, Rollcall(pg) as fresh:
-        wanted = schema(pg, fresh.dbname)
-        make_version(pg, "first", 1)
-        with Rollcall(pg, "first", init=False) as roll:
-            begun = time.monotonic()
-            roll.cli("db", "upgrade")
-            took = time.monotonic() - begun
-        while len(halts) < kills:
-            number += 1
-            name = f"old{number}"
-            make_version(pg, name, rng.choice(VERSIONS[:len(VERSIONS) // 2]))
-            with Rollcall(pg, name, init=False) as roll:
-                while len(halts) < kills and kill_in_the_midst(rng, roll, "upgrade", took):
-                    halts.append(applied(roll))
-                    if rng.random() < 0.3:
-                        pg.restart("immediate")
-                roll.cli("db", "upgrade")
-                assert applied(roll) == VERSIONS[-1] and schema(pg, name) == wanted
-            assert number < 5 * kills, f"only {len(halts)} upgrades could be killed"
-        print(f"    {number} upgrades killed {len(halts)} times, at versions {sorted(set(halts))}; all whole in the end")
-
 
 def test_two_versions_of_the_program():
     """A database older than the programs, or newer. Gateways answer throughout: they follow where the tables have what
