@@ -142,6 +142,27 @@ def alternate(rounds, sides, quiet, pids=None):
     return results
 
 
+# ---- limits
+
+missed = []
+
+
+def judged(what, value, must, fine):
+    """A measure beside its limit; one that misses it is remembered for end()."""
+    if not fine:
+        missed.append(f"{what}: {value}, must {must}")
+    return f"**{value}** (must {must}{'' if fine else ': MISSED'})"
+
+
+def end():
+    """Ends the program: with 1 when a limit was missed."""
+    for miss in missed:
+        say(f"missed: {miss}")
+    sys.exit(1 if missed else 0)
+
+
+# ---- figures
+
 def median(values):
     return statistics.median(values)
 
