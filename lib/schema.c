@@ -85,8 +85,9 @@ static bool refuse_newer(const struct db *db, const struct state *state, struct 
                    db_host(db), state->newest, schema_known());
 }
 
-/* SQLSTATE lock_not_available */
-static const char LOCK_TIMEOUT[] = "55P03";
+/* SQLSTATE lock_not_available, deadlock_detected */
+static const char LOCK_TIMEOUT[] = "55P03", DEADLOCK[] = "40P01";
+enum { DEADLOCKS_MOST = 10 /* in one step, before it is left to a person */ };
 
 /* Who waits for a lock on a table keeps everybody who comes later from it: not for long. */
 static bool limit_waiting(struct db *db, int64_t patience_us, struct err *err)
@@ -134,7 +135,30 @@ static bool step(struct db *db, const struct schema_migration *migration, int64_
     return db_script(db, "commit", err);
 }
 
-static bool grant_roles(struct db *db, struct err *err)
+/* Others at work take their locks in an order of their own. The step may be taken again: it left
+ * nothing, and they have gone on meanwhile. */
+static bool deadlocked(struct db *db, int *times)
+{
+    if (strcmp(db_sqlstate(db), DEADLOCK) != 0 || ++*times == DEADLOCKS_MOST)
+        return false;
+    db_rollback(db);
+    return db_alive(db);
+}
+
+static bool apply_missing(struct db *db, int64_t patience_us, int *from, struct err *err)
+{
+    for (size_t i = 0; i < schema_migration_count; i++) {
+        int before, times = 0;
+        while (!step(db, &schema_migrations[i], patience_us, &before, err))
+            if (!deadlocked(db, &times))
+                return false;
+        if (i == 0)
+            *from = before;
+    }
+    return true;
+}
+
+static bool try_granting(struct db *db, struct err *err)
 {
     if (!db_script(db, LOCK_SQL, err))
         return false;
@@ -143,15 +167,13 @@ static bool grant_roles(struct db *db, struct err *err)
     return db_script(db, "commit", err);
 }
 
-static bool apply_missing(struct db *db, int64_t patience_us, int *from, struct err *err)
+static bool grant_roles(struct db *db, struct err *err)
 {
-    for (size_t i = 0; i < schema_migration_count; i++) {
-        int before;
-        if (!step(db, &schema_migrations[i], patience_us, &before, err))
+    int times = 0;
+
+    while (!try_granting(db, err))
+        if (!deadlocked(db, &times))
             return false;
-        if (i == 0)
-            *from = before;
-    }
     return true;
 }
 

@@ -30,7 +30,7 @@ int schema_known(void);
 bool schema_version(struct db *db, int *version, struct err *err) MUST_CHECK;
 /* Applies what is missing (from 0 too: init), under an advisory lock; roles and grants are renewed
  * each time. It may work for as long as it takes, but waits for each lock on a table no longer than
- * the connection's time-out: ERR_TEMPORARY then. *from and *to tell what was done. */
+ * the connection's time-out: ERR_TEMPORARY then. What ends in a deadlock is taken again. *from and *to tell what was done. */
 bool schema_upgrade(struct db *db, int *from, int *to, struct err *err) MUST_CHECK;
 /* ERR_CONFIG with what to do, unless the database is exactly as new as this program needs. */
 bool schema_check(struct db *db, struct err *err) MUST_CHECK;

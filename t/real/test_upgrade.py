@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from faults import DOMAIN, World, drill
-from harness import BUILD, FULL, PostgreSQL, Rollcall, main, seeded, shared_postgresql
+from harness import BUILD, FULL, PostgreSQL, Rollcall, eventually, main, seeded, shared_postgresql
 from versions import VERSIONS, Picture, dump, fill, make_version, schema
 
 NEWEST = VERSIONS[-1]
@@ -170,6 +170,26 @@ def test_somebody_holds_a_table():
         assert applied(roll) == 33
         reader.do("commit")
         assert "from version 33" in roll.cli("db", "upgrade")
+
+
+def test_others_lock_the_other_way_round():
+    """A migration that waits for somebody who waits for it is taken again. Would catch an upgrade that gives up, in the
+    middle of a working day, because a writer was in its way."""
+    pg, name = shared_postgresql(), f"round_{time.monotonic_ns()}"
+    make_version(pg, name, 14)
+    with Rollcall(pg, name, init=False) as roll, pg.session(name) as writer:
+        roll.psql(f"alter database {name} set deadlock_timeout = '2s'")  # room to get in each other's way
+        writer.do("set deadlock_timeout = '60s'; begin; lock table recipient in row exclusive mode")
+        upgrade = subprocess.Popen([BUILD / "bin/rollcall", "-c", roll.conf, "db", "upgrade"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, cwd="/")
+        eventually(lambda: roll.psql("select count(*) from pg_locks where not granted and relation = 'recipient'::regclass")
+                   == "1", 10, "migration 15 at the writer's table")
+        writer.do("lock table change in access share mode; commit")  # which that migration has renamed by now
+        told, _ = upgrade.communicate(timeout=60)
+        assert upgrade.returncode == 0 and f"to {NEWEST}" in told, told
+        deadlocks = eventually(lambda: int(roll.psql("select deadlocks from pg_stat_database where datname = current_database()")),
+                               10, "the deadlock to be counted")
+        print(f"    {deadlocks} deadlock")
 
 
 def test_a_migration_takes_its_time():
