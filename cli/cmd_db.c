@@ -85,15 +85,16 @@ bool cmd_db_status(struct cli *cli, struct err *err)
     return schema_check(cli->db, err);
 }
 
-static bool purge(struct cli *cli, int64_t gone[3], struct err *err)
+enum { GONE_TOMBSTONES, GONE_OBSERVATIONS, GONE_AUDIT, GONE_EVIDENCE, GONE };
+
+static bool purge_old(struct cli *cli, const char *life, const char *live, int64_t gone[GONE],
+                      struct err *err)
 {
     const struct conf *conf = &cli->conf.value;
-    char life[24], live[24], observations[24], audit[24];
+    char observations[24], audit[24];
     DB_RESULT_AUTO tombstones = NULL;
     DB_RESULT_AUTO old = NULL;
 
-    snprintf(life, sizeof life, "%lld", (long long)conf->tombstone_life);
-    snprintf(live, sizeof live, "%lld", (long long)conf->gateway_live_limit);
     snprintf(observations, sizeof observations, "%lld", (long long)conf->observation_life);
     snprintf(audit, sizeof audit, "%lld", (long long)conf->audit_life);
     if (!db_query(cli->db, &tombstones,
@@ -105,16 +106,53 @@ static bool purge(struct cli *cli, int64_t gone[3], struct err *err)
                   " $2::bigint * interval '1 microsecond')",
                   DB_VALUES(observations, audit), err))
         return false;
-    gone[0] = db_int(tombstones, 0, 0);
-    gone[1] = db_int(old, 0, 0);
-    gone[2] = db_int(old, 1, 0);
+    gone[GONE_TOMBSTONES] = db_int(tombstones, 0, 0);
+    gone[GONE_OBSERVATIONS] = db_int(old, 0, 0);
+    gone[GONE_AUDIT] = db_int(old, 1, 0);
     return true;
+}
+
+/* In pieces: of years that nobody has purged there are many. */
+static bool purge_evidence(struct cli *cli, const char *life, const char *live, int64_t *gone,
+                           struct err *err)
+{
+    char after[24] = "0";
+
+    *gone = 0;
+    for (;;) {
+        DB_RESULT_AUTO piece = NULL;
+        if (!db_query(cli->db, &piece,
+                      "select last, gone from evidence_purge($1::bigint * interval '1 microsecond',"
+                      " $2::bigint * interval '1 microsecond', $3::bigint, 10000)",
+                      DB_VALUES(life, live, after), err))
+            return false;
+        if (db_null(piece, 0, 0))
+            return true;
+        snprintf(after, sizeof after, "%s", db_text(piece, 0, 0));
+        *gone += db_int(piece, 0, 1);
+    }
+}
+
+static bool purge(struct cli *cli, int64_t gone[GONE], struct err *err)
+{
+    char life[24], live[24];
+
+    snprintf(life, sizeof life, "%lld", (long long)cli->conf.value.tombstone_life);
+    snprintf(live, sizeof live, "%lld", (long long)cli->conf.value.gateway_live_limit);
+    return purge_old(cli, life, live, gone, err) &&
+           purge_evidence(cli, life, live, &gone[GONE_EVIDENCE], err);
+}
+
+static const char *ending(int64_t count)
+{
+    return count == 1 ? "" : "s";
 }
 
 bool cmd_db_purge(struct cli *cli, struct err *err)
 {
-    static const char *const columns[] = {"purged", "observations", "audit", NULL};
-    int64_t gone[3];
+    static const char *const columns[GONE + 1] = {"purged", "observations", "audit", "evidence",
+                                                  NULL};
+    int64_t gone[GONE];
 
     if (!cli_write(cli, err))
         return false;
@@ -123,12 +161,16 @@ bool cmd_db_purge(struct cli *cli, struct err *err)
         job_run_tell(&cli->conf.value, JOB_RUN_DB_PURGE, err);
         return false;
     }
-    cli_say(cli, "%lld tombstone%s forgotten, %lld observation%s, %lld line%s of the audit",
-            (long long)gone[0], gone[0] == 1 ? "" : "s", (long long)gone[1],
-            gone[1] == 1 ? "" : "s", (long long)gone[2], gone[2] == 1 ? "" : "s");
+    cli_say(cli,
+            "%lld tombstone%s forgotten, %lld observation%s, %lld line%s of the audit,"
+            " %lld changeset%s of evidence",
+            (long long)gone[GONE_TOMBSTONES], ending(gone[GONE_TOMBSTONES]),
+            (long long)gone[GONE_OBSERVATIONS], ending(gone[GONE_OBSERVATIONS]),
+            (long long)gone[GONE_AUDIT], ending(gone[GONE_AUDIT]), (long long)gone[GONE_EVIDENCE],
+            ending(gone[GONE_EVIDENCE]));
     if (cli->json) {
         out_section(cli->out, NULL, NULL, OUT_HEAD, columns);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < GONE; i++)
             out_int(cli->out, gone[i]);
     }
     return job_run_tell_over(cli->db, &cli->conf.value, JOB_RUN_DB_PURGE, NULL, err);

@@ -213,7 +213,7 @@ const struct command commands[] = {
      "where the database is, its version and its size\n"
      "Exit code 78 when its version is not this program's."},
     {"db purge", cmd_db_purge, "", 0, 0, NULL, false,
-     "forget what was removed longer ago than tombstone_life, and old observations and audit\n"
+     "forget what was removed longer ago than tombstone_life, and old evidence, observations, audit\n"
      "Only what every live gateway has passed. For a daily timer."},
     {"customer add", cmd_customer_add, "NAME", 1, 1, NULL, false, "add a customer"},
     {"customer list", cmd_customer_list, "", 0, 0, NULL, false,

@@ -216,8 +216,9 @@ const struct conf_row conf_rows[] = {
         "A change that takes away more than this share of a domain's recipients is held until "
         "'rollcall change approve'."),
     ROW(CONF_TIME, tombstone_life, "30d", HOUR, 3650 * DAY, NULL, NULL, true,
-        "How long removed domains and recipients are remembered; a removed domain answers 450 for "
-        "that time."),
+        "How long removed domains and recipients are remembered, and changesets of evidence that no "
+        "recipient stands by any more; a removed domain answers 450 for that time. A gateway that "
+        "was away for longer may have to read the whole roll anew."),
     ROW(CONF_CHOICE, log_to, "stderr", 0, 0, log_to, NULL, true,
         "Where log lines go: stderr (journald takes it), syslog (facility mail)."),
     ROW(CONF_CHOICE, log_format, "text", 0, 0, log_format, NULL, true,

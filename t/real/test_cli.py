@@ -188,7 +188,7 @@ def test_purge():
     with Rollcall(tombstone_life="1h") as rc:
         sample(rc)
         rc.cli("domain", "remove", "off.test")
-        assert rc.json("db", "purge") == {"purged": 0, "observations": 0, "audit": 0}
+        assert rc.json("db", "purge") == {"purged": 0, "observations": 0, "audit": 0, "evidence": 0}
         rc.psql("begin; alter table domain disable trigger user;"
                 " update domain set removed_at = now() - interval '3h' where name = 'off.test';"
                 " update changeset set created_at = now() - interval '3h'; alter table domain enable trigger user; commit")
@@ -204,10 +204,10 @@ def test_purge_by_age():
                                " object) select now() - n * interval '1 day' + interval '1 hour', 'a', 'b', 'c', 'd' from generate_series(728, 732) n")
         admin = ("-o", f"database=host={rc.host} dbname={rc.dbname} user=rollcall_admin")
         fill()
-        assert rc.json("db", "purge", *admin) == {"purged": 0, "observations": 2, "audit": 2}
+        assert rc.json("db", "purge", *admin) == {"purged": 0, "observations": 2, "audit": 2, "evidence": 0}
         assert rc.psql("select count(*) from observation") == "2" and rc.psql("select count(*) from audit") == "3"
         fill()
-        assert rc.json("db", "purge", *admin, "-o", "audit_life=0") == {"purged": 0, "observations": 2, "audit": 0}
+        assert rc.json("db", "purge", *admin, "-o", "audit_life=0") == {"purged": 0, "observations": 2, "audit": 0, "evidence": 0}
         assert [job["job"] for job in rc.json("status", check=False)["jobs"]] == ["db-purge"]
 
 
