@@ -13,7 +13,7 @@
 #include "lib/raw.h"
 #include "lib/str.h"
 
-static const int64_t RELEASE_WAIT = 10 * CLOCK_SECOND;
+static const int64_t RELEASE_WAIT = 10 * CLOCK_SECOND, RAW_WAIT = 30 * CLOCK_SECOND;
 
 /* ---- which ---- */
 
@@ -342,7 +342,7 @@ static bool show_raw(struct cli *cli, struct err *err)
     const char *outcome = db_text(asked, 0, 1), *request = db_text(asked, 0, 2);
     if (strcmp(outcome, "asked") != 0)
         return err_set(err, ERR_DATA, "%s: %s", cli->operands[0], explanation(outcome));
-    if (!wait_answer(cli, request, clock_elapsed_us() + RELEASE_WAIT, &answer, err))
+    if (!wait_answer(cli, request, clock_elapsed_us() + RAW_WAIT, &answer, err))
         return false;
     if (strcmp(db_text(answer, 0, 0), "waiting") == 0)
         return err_set(err, ERR_TEMPORARY,
@@ -351,11 +351,7 @@ static bool show_raw(struct cli *cli, struct err *err)
                        db_text(answer, 0, 2));
     if (strcmp(db_text(answer, 0, 0), "failed") == 0)
         return err_set(err, ERR_OTHER, "%s: %s", cli->operands[0], db_text(answer, 0, 1));
-    if (!raw_read(cli->db, request, print_bytes, NULL, err))
-        return false;
-    if (strcmp(db_text(answer, 0, 1), "cut") == 0)
-        cli_warn("cut: the message is larger than a raw view may be");
-    return true;
+    return raw_read(cli->db, request, print_bytes, NULL, err);
 }
 
 bool cmd_quarantine_show(struct cli *cli, struct err *err)

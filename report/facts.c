@@ -86,7 +86,8 @@ enum record_outcome facts_read(int fd, bool check, const char *name, struct fact
         return explain(RECORD_FAILED, name, err);
     if (!store_read_seal(fd, &f->size, f->digest) || !facts_take(f, f->file.at, f->file.len, &used))
         return explain(RECORD_HALF, name, err);
-    return explain(look_whole(fd, (off_t)(STORE_SEAL + used), check, f), name, err);
+    f->at = STORE_SEAL + used;
+    return explain(look_whole(fd, (off_t)f->at, check, f), name, err);
 }
 
 enum record_outcome facts_glance(int fd, const char *name, struct facts *f, struct err *err)

@@ -14,7 +14,7 @@ struct facts {
     struct buf file; /* the envelope, and the beginning of the message, where it had to be read */
     struct envelope envelope;
     struct span message; /* its beginning */
-    uint64_t size;
+    uint64_t at, size;   /* where in the file it begins (facts_read), its bytes */
     uint8_t digest[SECRET_DIGEST];
 };
 

@@ -1,6 +1,7 @@
 /* kept - see kept.h */
 #include "report/kept.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,25 +9,49 @@
 #include "lib/log.h"
 #include "report/facts.h"
 
-enum record_outcome kept_look(struct store *store, const char *file, const char *digest, bool whole,
-                              struct err *err)
+/* `whole` reads all of it, and leaves the file standing at its message. */
+static enum record_outcome look_at(int fd, const char *file, const char *digest, bool whole,
+                                   struct err *err)
 {
     struct facts facts = {0};
     char found[2 * SECRET_DIGEST + 1];
+    enum record_outcome outcome =
+        whole ? facts_read(fd, true, file, &facts, err) : facts_glance(fd, file, &facts, err);
+
+    str_hex(found, facts.digest, SECRET_DIGEST);
+    if (outcome == RECORD_STORED && strcmp(found, digest + strlen("\\x")) != 0) {
+        err_set(err, ERR_DATA, "%s: is another message than its row says", file);
+        outcome = RECORD_HALF;
+    }
+    if (outcome == RECORD_STORED && whole && lseek(fd, (off_t)facts.at, SEEK_SET) < 0) {
+        err_set(err, ERR_TEMPORARY, "%s: %s", file, strerror(errno));
+        outcome = RECORD_FAILED;
+    }
+    facts_free(&facts);
+    return outcome;
+}
+
+enum record_outcome kept_look(struct store *store, const char *file, const char *digest, bool whole,
+                              struct err *err)
+{
     int fd = store_read(store, file, err);
 
     if (fd < 0)
         return err->class == ERR_DATA ? RECORD_HALF : RECORD_FAILED;
-    enum record_outcome outcome =
-        whole ? facts_read(fd, true, file, &facts, err) : facts_glance(fd, file, &facts, err);
+    enum record_outcome outcome = look_at(fd, file, digest, whole, err);
     close(fd);
-    str_hex(found, facts.digest, SECRET_DIGEST);
-    facts_free(&facts);
-    if (outcome == RECORD_STORED && strcmp(found, digest + strlen("\\x")) != 0) {
-        err_set(err, ERR_DATA, "%s: is another message than its row says", file);
-        return RECORD_HALF;
-    }
     return outcome;
+}
+
+int kept_open(struct store *store, const char *file, const char *digest, struct err *err)
+{
+    int fd = store_read(store, file, err);
+
+    if (fd >= 0 && look_at(fd, file, digest, true, err) != RECORD_STORED) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 bool kept_mark_lost(struct db *db, const char *id, const char *file, struct err *err)

@@ -1,6 +1,7 @@
 /*
- * kept - whether the file that a message's row names is that message, before a copy that was given
- * again is thrown away for it; and how a row says that it is not
+ * kept - whether the file that a message's row names is that message: before a copy that was given
+ * again is thrown away for it, and before anybody is given the message; how a row says that it is
+ * not
  */
 #ifndef ROLLCALL_KEPT_H
 #define ROLLCALL_KEPT_H
@@ -28,6 +29,11 @@ bool kept_check(const struct kept *kept, bool *lost, char file[STORE_NAME + 1],
  * its seal are looked at. */
 enum record_outcome kept_look(struct store *store, const char *file, const char *digest, bool whole,
                               struct err *err) MUST_CHECK;
+
+/* The same, whole, and the file open at its message; -1 and *err: ERR_DATA when it is not there or
+ * not that message. */
+int kept_open(struct store *store, const char *file, const char *digest,
+              struct err *err) MUST_CHECK;
 
 /* The row's file is gone or not the message. Nothing when the row names another file by now. */
 bool kept_mark_lost(struct db *db, const char *id, const char *file, struct err *err) MUST_CHECK;

@@ -10,22 +10,19 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "report/envelope.h"
 #include "report/errand_parts.h"
 #include "report/kept.h"
 #include "report/tally.h"
 
-enum {
-    AT_ONCE = 20,                /* requests */
-    RAW_MOST = 32 * 1024 * 1024, /* bytes of a raw view */
-    RAW_PIECE = 256 * 1024,
-};
+enum { RAW_PIECE = 256 * 1024 /* bytes of a row */ };
 
 struct request {
     const char *id, *action, *actor, *file, *sender, *address, *message, *digest;
     int64_t asked_ago_us, attempts;
     bool smtputf8; /* it came so (RFC 6531): perhaps only its header has what needs it */
 };
+
+static const char GONE[] = "the message's file is not there any more, or was altered";
 
 static const char DUE[] =
     "select q.id, q.action, q.actor, m.file, m.sender, r.address,"
@@ -54,27 +51,11 @@ static bool try_later(struct errand *e, const struct request *q, const char *tol
 
 /* ---- the file ---- */
 
-/* Opens it and stands at the message. */
-static int open_message(struct errand *e, const char *file, struct err *err)
+/* It is read once more before: what was shortened or altered on the disk is not what anybody asks
+ * for. Open at the message; -1: it is not. */
+static int open_message(struct errand *e, const struct request *q, struct err *err)
 {
-    int fd = store_read(e->options.store, file, err);
-    char *front = mem_alloc(ENVELOPE_MOST + 1);
-    struct envelope envelope;
-    size_t used = 0;
-    ssize_t len = fd >= 0 ? pread(fd, front, ENVELOPE_MOST, STORE_SEAL) : -1;
-
-    if (len >= 0)
-        front[len] = '\0';
-    if (len >= 0 && envelope_read(front, (size_t)len, &envelope, &used)) {
-        envelope_free(&envelope);
-        lseek(fd, (off_t)(STORE_SEAL + used), SEEK_SET);
-    } else if (fd >= 0) {
-        err_set(err, len < 0 ? ERR_TEMPORARY : ERR_DATA, "%s: cannot be read", file);
-        close(fd);
-        fd = -1;
-    }
-    free(front);
-    return fd;
+    return kept_open(e->options.store, q->file, q->digest, err);
 }
 
 static bool read_message(void *context, char *out, size_t room, size_t *got)
@@ -160,20 +141,15 @@ static bool tell_unread(struct errand *e, const struct request *q, const struct 
     if (!lost)
         return try_later(e, q, trouble->text, err);
     tally_add(TALLY_LOST, 1);
-    return kept_mark_lost(e->db, q->message, q->file, err) &&
-           answer(e, q, false, "the message's file is not there any more, or was altered", err);
+    return kept_mark_lost(e->db, q->message, q->file, err) && answer(e, q, false, GONE, err);
 }
 
-/* The file is read once more before: what was shortened or altered on the disk is not what the
- * recipient asks for. */
 static bool release(struct errand *e, const struct request *q, struct err *err)
 {
     struct submit_result result;
     struct err trouble;
-    int fd = -1;
+    int fd = open_message(e, q, &trouble);
 
-    if (kept_look(e->options.store, q->file, q->digest, true, &trouble) == RECORD_STORED)
-        fd = open_message(e, q->file, &trouble);
     if (fd < 0)
         return tell_unread(e, q, &trouble, err);
     if (submit_file(e, q, fd, &result) == SUBMIT_UNKNOWN)
@@ -208,22 +184,24 @@ static bool put_piece(struct errand *e, const struct request *q, int piece, cons
 static bool put_raw(struct errand *e, const struct request *q, int fd, struct err *err)
 {
     char *bytes = mem_alloc(RAW_PIECE);
-    size_t got = 1, all = 0;
+    size_t got = 1;
     bool fine = true;
 
-    for (int piece = 0; fine && got > 0 && all < RAW_MOST; piece++, all += got)
+    for (int piece = 0; fine && got > 0; piece++)
         fine = (read_message(&fd, bytes, RAW_PIECE, &got) ||
                 err_set(err, ERR_TEMPORARY, "%s: cannot be read", q->file)) &&
                (got == 0 || put_piece(e, q, piece, bytes, got, err));
     free(bytes);
-    return fine && answer(e, q, true, got > 0 ? "cut" : "", err);
+    return fine && answer(e, q, true, "", err);
 }
 
 static bool raw(struct errand *e, const struct request *q, struct err *err)
 {
     struct err trouble;
-    int fd = open_message(e, q->file, &trouble);
+    int fd = open_message(e, q, &trouble);
 
+    if (fd < 0 && trouble.class == ERR_DATA)
+        return kept_mark_lost(e->db, q->message, q->file, err) && answer(e, q, false, GONE, err);
     if (fd < 0)
         return answer(e, q, false, "the message's file cannot be read", err);
     bool fine =
