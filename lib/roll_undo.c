@@ -18,12 +18,12 @@ enum { NAMED_MOST = 5 };
 
 /* ---- what both need ---- */
 
-static bool fill_ids(struct roll_job *job, const char *sql, const char *changeset,
+static bool fill_ids(struct roll_job *job, const char *sql, const char *const *values, size_t count,
                      struct roll_ids *ids, struct err *err)
 {
     DB_RESULT_AUTO rows = NULL;
 
-    if (!db_query(job->db, &rows, sql, DB_VALUES(changeset), err))
+    if (!db_query(job->db, &rows, sql, values, count, err))
         return false;
     for (size_t i = 0; i < db_rows(rows); i++)
         roll_ids_add(ids, (int32_t)db_int(rows, i, 0));
@@ -69,15 +69,15 @@ static bool lock_changeset(struct db *db, const char *id, const char *wanted, st
 #define MAYBE_CAPITAL(local) "(" local " ~ '[A-Z]' or octet_length(" local ") <> length(" local "))"
 
 /* An address with capital letters is never found in a domain that does not tell them apart (any
- * more). `sql`: $1 the changeset; local part, domain. */
-static bool check_case(struct roll_job *job, const char *sql, const char *changeset,
-                       const char *done, struct err *err)
+ * more). `sql` gives local part and domain. */
+static bool check_case(struct roll_job *job, const char *sql, const char *const *values,
+                       size_t count, const char *changeset, const char *done, struct err *err)
 {
     DB_RESULT_AUTO found = NULL;
     char folded[ADDR_LOCAL_MAX + 1];
     size_t len;
 
-    if (!db_query(job->db, &found, sql, DB_VALUES(changeset), err))
+    if (!db_query(job->db, &found, sql, values, count, err))
         return false;
     for (size_t i = 0; i < db_rows(found); i++) {
         struct span local = db_span(found, i, 0);
@@ -252,39 +252,36 @@ static bool check_kind(struct roll_job *job, struct err *err)
     return true;
 }
 
+/* What has become of the domains meanwhile and is in the way: the first that is found is named. */
+static const struct obstacle {
+    const char *sql, *before, *after;
+} obstacles[] = {
+    {"select name from domain where id in (select domain_id from roll_diff where sign <> '-')"
+     "   and (state <> 'active' or alias_of is not null) order by name limit 1",
+     "its addresses were in ", ", which is removed or an alias now"},
+    /* whoever has no address stays where he was when a domain goes to another customer */
+    {"select d.name from roll_diff r join users u on u.id = r.after_user"
+     "   join domain d on d.id = r.domain_id where r.sign <> '-'"
+     "   and u.customer_id <> d.customer_id order by 1 limit 1",
+     "its users are another customer's than ", " now is"},
+};
+
 static bool check_domains(struct roll_job *job, struct err *err)
 {
-    DB_RESULT_AUTO rows = NULL;
-    DB_RESULT_AUTO moved = NULL;
-
-    if (!db_query(job->db, &rows,
-                  "select name from domain where id in (select domain_id from roll_diff"
-                  "   where sign <> '-') and (state <> 'active' or alias_of is not null)"
-                  " order by name limit 1",
-                  DB_NO_VALUES, err))
-        return false;
-    if (db_rows(rows) > 0)
-        return err_set(err, ERR_DATA,
-                       "changeset %s cannot be undone: its addresses were in %s, which is removed "
-                       "or an alias now",
-                       job->undo, db_text(rows, 0, 0));
-    /* whoever has no address stays where he was when a domain goes to another customer */
-    if (!db_query(job->db, &moved,
-                  "select d.name from roll_diff r join users u on u.id = r.after_user"
-                  " join domain d on d.id = r.domain_id where r.sign <> '-'"
-                  "   and u.customer_id <> d.customer_id order by 1 limit 1",
-                  DB_NO_VALUES, err))
-        return false;
-    if (db_rows(moved) > 0)
-        return err_set(err, ERR_DATA,
-                       "changeset %s cannot be undone: its users are another customer's than %s "
-                       "now is",
-                       job->undo, db_text(moved, 0, 0));
+    for (size_t i = 0; i < sizeof obstacles / sizeof obstacles[0]; i++) {
+        const struct obstacle *o = &obstacles[i];
+        DB_RESULT_AUTO rows = NULL;
+        if (!db_query(job->db, &rows, o->sql, DB_NO_VALUES, err))
+            return false;
+        if (db_rows(rows) > 0)
+            return err_set(err, ERR_DATA, "changeset %s cannot be undone: %s%s%s", job->undo,
+                           o->before, db_text(rows, 0, 0), o->after);
+    }
     return check_case(job,
                       "select r.local_part, d.name from roll_diff r join domain d"
                       " on d.id = r.domain_id where r.sign = '+' and not d.case_sensitive"
-                      "   and $1::bigint > 0 and " MAYBE_CAPITAL("r.local_part") " order by 1",
-                      job->undo, "undone", err);
+                      "   and " MAYBE_CAPITAL("r.local_part") " order by 1",
+                      DB_NO_VALUES, job->undo, "undone", err);
 }
 
 bool roll_undo_draft(struct roll_job *job, struct err *err)
@@ -295,14 +292,14 @@ bool roll_undo_draft(struct roll_job *job, struct err *err)
         "select distinct p.domain_id from (select before_user as id from roll_diff"
         "     where before_kind = 'alias' union select after_user from roll_diff"
         "     where after_kind = 'alias') m join recipient p on p.user_id = m.id"
-        "   and p.kind = 'primary' where $1::bigint > 0 and not exists (select from roll_diff d"
+        "   and p.kind = 'primary' where not exists (select from roll_diff d"
         "     where d.before_user = m.id and d.before_kind = 'primary')";
 
     job->names = true;
     return lock_changeset(job->db, job->undo, "applied", err) && check_kind(job, err) &&
            invert(job, err) && db_exec(job->db, names_back_sql, DB_VALUES(job->undo), NULL, err) &&
            check_domains(job, err) && check_later(job, err) &&
-           fill_ids(job, primaries_sql, job->undo, &job->extra, err);
+           fill_ids(job, primaries_sql, DB_NO_VALUES, &job->extra, err);
 }
 
 /* A list that was complete only by that changeset is complete no more. */
@@ -339,7 +336,7 @@ bool roll_undo(struct db *db, int64_t id, const struct roll_request *request,
     job->undo = text;
     bool fine =
         fill_ids(job, "select domain_id from changeset_domain where changeset_id = $1::bigint",
-                 text, &job->extra, err) &&
+                 DB_VALUES(text), &job->extra, err) &&
         roll_job_prepare(job, err) && roll_job_run(job, listener, outcome, err);
     roll_abort(&job);
     return fine;
@@ -374,7 +371,7 @@ bool roll_held_check(struct roll_job *job, struct err *err)
                "select h.local_part, d.name from held_entry h join domain d"
                " on d.id = h.domain_id where h.changeset_id = $1::bigint"
                "   and not d.case_sensitive and " MAYBE_CAPITAL("h.local_part") " order by 1",
-               job->held, "approved", err);
+               DB_VALUES(job->held), job->held, "approved", err);
 }
 
 static bool forget_list(struct db *db, const char *changeset, struct err *err)
@@ -419,12 +416,12 @@ static bool restage(struct roll_job *job, struct err *err)
     job->known = db_bool(seen, 0, 4);
     return fill_ids(job,
                     "select distinct domain_id from held_entry where changeset_id = $1::bigint",
-                    job->held, &job->listed, err) &&
+                    DB_VALUES(job->held), &job->listed, err) &&
            fill_ids(job,
                     "select domain_id from held_domain h join domain d on d.id = h.domain_id"
                     " and d.state = 'active' and d.alias_of is null"
                     " where h.changeset_id = $1::bigint",
-                    job->held, &job->scope, err);
+                    DB_VALUES(job->held), &job->scope, err);
 }
 
 /* What kind of list waits there: mode and source of the request come from it. */
