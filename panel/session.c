@@ -101,7 +101,8 @@ static enum role role_by_name(const char *name)
     return ROLE_NOBODY;
 }
 
-bool session_load(struct session *session, struct db *db, int64_t idle_us, struct err *err)
+bool session_load(struct session *session, struct db *db, int64_t idle_us, const char *client,
+                  struct err *err)
 {
     DB_RESULT_AUTO row = NULL;
     char digest[SESSION_DIGEST_TEXT + 1], idle[40];
@@ -111,11 +112,12 @@ bool session_load(struct session *session, struct db *db, int64_t idle_us, struc
     if (!db_query_kept(db, &row,
                        "select account_id, user_id, login, role, customer_id, customer, pending,"
                        " must_change, second_factor, language, time_zone"
-                       " from panel_session($1::bytea, $2::interval)",
-                       DB_VALUES(digest, idle), err))
+                       " from set_config('rollcall.client', $3, false)"
+                       " left join panel_session($1::bytea, $2::interval) on true",
+                       DB_VALUES(digest, idle, client), err))
         return false;
     session->role = ROLE_NOBODY;
-    if (db_rows(row) == 0)
+    if (db_null(row, 0, 3)) /* no role: no session */
         return true;
     session->account = (int32_t)db_int(row, 0, 0);
     session->user = db_int(row, 0, 1);

@@ -37,8 +37,10 @@ struct session {
 void session_fresh(struct session *session);
 /* Takes over the browser's cookie, if it has the form of one; else a fresh one. */
 bool session_take_token(struct session *session, struct span token);
-/* Asks whose it is, and from now on the connection shows what they may see. */
-bool session_load(struct session *session, struct db *db, int64_t idle_us,
+/* Asks whose it is, and from now on the connection shows what they may see, and knows from which
+ * client a password or a second factor is changed (sql/…_credential_change), by whomever: forms
+ * that do that carry a token, and so a cookie. */
+bool session_load(struct session *session, struct db *db, int64_t idle_us, const char *client,
                   struct err *err) MUST_CHECK;
 /* The same for another connection; nothing is asked. */
 bool session_apply(const struct session *session, struct db *db, struct err *err) MUST_CHECK;

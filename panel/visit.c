@@ -163,6 +163,12 @@ static bool open_database(struct visit *visit, struct err *err)
     return visit->db != NULL || pool_take(visit->panel->pool, &visit->db, err);
 }
 
+static bool load_from(struct visit *visit, struct err *err)
+{
+    return session_load(&visit->session, visit->db, visit->panel->conf->panel_idle_limit,
+                        visit->client, err);
+}
+
 /* A browser without our cookie is nobody, and is not asked after. */
 static bool load_session(struct visit *visit, struct err *err)
 {
@@ -172,9 +178,7 @@ static bool load_session(struct visit *visit, struct err *err)
                           session_take_token(&visit->session, token);
     if (!visit->cookie_known)
         session_fresh(&visit->session);
-    return !visit->cookie_known ||
-           (open_database(visit, err) &&
-            session_load(&visit->session, visit->db, visit->panel->conf->panel_idle_limit, err));
+    return !visit->cookie_known || (open_database(visit, err) && load_from(visit, err));
 }
 
 static void log_refusal(const struct visit *visit, const char *why)
@@ -414,22 +418,12 @@ static bool body_is_fine(struct visit *visit)
     return false;
 }
 
-/* From where a password or a second factor is changed (sql/…_credential_change). */
-static bool tell_client(struct visit *visit, struct err *err)
-{
-    return db_exec(visit->db, "select set_config('rollcall.client', $1, false)",
-                   DB_VALUES(visit->client), NULL, err);
-}
-
 /* A connection for the page, which sees what its session may see. */
 static bool connect_page(struct visit *visit, struct err *err)
 {
     if (visit->db != NULL)
         return true; /* a GET: it is the one that loaded the session */
-    return open_database(visit, err) &&
-           (!visit->cookie_known ||
-            session_load(&visit->session, visit->db, visit->panel->conf->panel_idle_limit, err)) &&
-           tell_client(visit, err);
+    return open_database(visit, err) && (!visit->cookie_known || load_from(visit, err));
 }
 
 static void fail_by(struct visit *visit, const struct err *err)

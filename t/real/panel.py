@@ -3,7 +3,9 @@
     with Rollcall() as rc, Panel(rc) as panel:
         c = panel.client(); c.sign_in("root", PASSWORD); c.get("/customers")
 """
+import base64
 import contextlib
+import hashlib
 import html.parser
 import http.client
 import os
@@ -159,6 +161,13 @@ class Answer:
     def token(self):
         found = re.search(r'name="token" value="([0-9a-f]{32})"', self.text)
         return found[1] if found else ""
+
+
+def mail_token(rc, purpose, user):
+    """What the link of such a mail carries, made as the mail's program makes it."""
+    raw = os.urandom(32)
+    rc.psql(f"select token_make('\\x{hashlib.blake2b(raw, digest_size=32).hexdigest()}', '{purpose}', {user}, '1 hour')")
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 class Client:

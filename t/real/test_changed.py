@@ -10,7 +10,7 @@ import time
 import urllib.parse
 
 from harness import eventually, main
-from panel import PASSWORD
+from panel import PASSWORD, mail_token
 from test_links import Reported
 from test_panel import totp
 from test_report import text_of
@@ -76,6 +76,12 @@ def test_a_user_is_told():
         assert m.waiting() == "password none"
         m.send()
         assert "keine: am Gateway selbst" in text_of(m.arrived(ANN, 2)[1])
+        # by such a link in a browser of which no session is known
+        link, stranger = mail_token(m.rc, "password", m.mine[ANN]), panel.client()
+        stranger.get(f"/set-password?t={link}")
+        assert post(stranger, "/set-password", t=link, new_password=FRESH, new_password_again=FRESH).status == 200
+        assert m.waiting() == f"password {CLIENT}"
+        m.rc.psql("delete from credential_change")
         # no change is no news, and one that did not happen neither
         m.rc.psql("update user_password set hash = '$y$0000000000000000the same under newer parameters'")
         m.rc.psql("update user_password set hash = hash, changed_at = now() where false")

@@ -1,14 +1,12 @@
 """panel_axe: axe-core finds no violation of WCAG 2.2 AA on any page, on a desk and on a telephone, light and dark. The
 pages are those of panel/route.c: one that is not reached fails the test.
 """
-import base64
-import hashlib
-import os
 import pathlib
 import re
 
 from browser import Browser
 from harness import TREE, main
+from panel import mail_token
 from test_panel_browser import CHECKS
 from test_links import LIST, SHOW, UNSUBSCRIBE, sign
 from test_panel_security import ROUTES, ZEBRA, numbers_of, two_customers
@@ -51,12 +49,6 @@ class Watcher:
                 self.wrong.setdefault(one, []).append(f"{name}{' phone' if phone else ''}{' dark' if dark else ''}")
 
 
-def token(rc, purpose, user):
-    raw = os.urandom(32)
-    rc.psql(f"select token_make('\\x{hashlib.blake2b(raw, digest_size=32).hexdigest()}', '{purpose}', {user}, '1 hour')")
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
 def shown(client, path, words):
     """What the pattern stands for where there is something: the first that opens a page."""
     for one in words:
@@ -76,7 +68,7 @@ def test_no_barrier_on_any_page():
         clients["zebra"].get(f"/quarantine/{waiting}")
         clients["zebra"].post(f"/quarantine/{waiting}/raw", follow=False)
         alice, message = rc.psql("select user_id, max(id) from quarantine_recipient group by 1 limit 1").split("|")
-        tokens = {"/confirm": token(rc, "confirm", alice), "/set-password": token(rc, "password", alice),
+        tokens = {"/confirm": mail_token(rc, "confirm", alice), "/set-password": mail_token(rc, "password", alice),
                   "/message": sign(panel, SHOW, message, alice), "/unsubscribe": sign(panel, UNSUBSCRIBE, 0, alice)}
         rc.psql("insert into gateway (name, started_at, answers, refused, deferred) values ('mx1', now(), 5, 1, 1)")
         pending = panel.client()
