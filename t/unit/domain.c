@@ -5,6 +5,7 @@
  */
 #include "lib/domain.h"
 
+#include "ask.h"
 #include "lib/domain_private.h"
 #include "lib/schema.h"
 #include "private_pg.h"
@@ -26,27 +27,8 @@ static struct db *owner, *db;
 #define SET(name, value) &(const struct domain_setting){name, value}, 1
 #define NO_SETTINGS      NULL, 0
 
-/* The text of one value, for comparing. */
-static const char *value(const char *sql)
-{
-    static char text[512];
-    DB_RESULT_AUTO r = NULL;
-    struct err err;
-
-    if (!db_query(owner, &r, sql, DB_NO_VALUES, &err))
-        snprintf(text, sizeof text, "%s", err.text);
-    else
-        snprintf(text, sizeof text, "%s",
-                 db_rows(r) == 0 ? "no row" : (db_null(r, 0, 0) ? "NULL" : db_text(r, 0, 0)));
-    return text;
-}
-
-static void run(const char *sql)
-{
-    struct err err;
-
-    works(db_script(owner, sql, &err), "%.60s", sql);
-}
+#define value(sql) ask_value(owner, sql)
+#define run(sql)   ask_run(owner, sql)
 
 static const char *empty(const char *field)
 {
@@ -246,13 +228,15 @@ static void check_alias(void)
                      &err) &&
               domain_set(db, NAMES("once.example"), SET("alias-of", "a.example"), "tester",
                          &version, &err) &&
-              domain_set(db, NAMES("once.example"), SET("alias-of", "none"), "tester", &version, &err),
+              domain_set(db, NAMES("once.example"), SET("alias-of", "none"), "tester", &version,
+                         &err),
           "a complete domain becomes an alias and itself again");
     is_text(value("select alias_of is null and loaded_at is null from domain where name ="
                   " 'once.example'"),
             "t", "its list is not complete any more");
     works(domain_set(db, NAMES("once.example"), SET("loaded", "yes"), "tester", &version, &err) &&
-              domain_set(db, NAMES("once.example"), SET("alias-of", "none"), "tester", &version, &err),
+              domain_set(db, NAMES("once.example"), SET("alias-of", "none"), "tester", &version,
+                         &err),
           "and set to what it is");
     is_text(value("select loaded_at is not null from domain where name = 'once.example'"), "t",
             "it stays complete");
@@ -271,7 +255,8 @@ static void check_customer_move(void)
                        "tester", &version, &err),
             "users have addresses", "nor a part of its users");
     /* or the former customer's directory would go on saying who exists there */
-    run("insert into ldap_source (name, customer_id, digest) select 'ad', customer_id, 'x' from domain"
+    run("insert into ldap_source (name, customer_id, digest) select 'ad', customer_id, 'x' from "
+        "domain"
         " where name = 'a.example';"
         "insert into ldap_source_domain select s.id, d.id from ldap_source s, domain d"
         " where d.name in ('a.example', 'c.example')");

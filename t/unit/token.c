@@ -6,6 +6,7 @@
  */
 #include "lib/token.h"
 
+#include "ask.h"
 #include "lib/password.h"
 #include "lib/password_request.h"
 #include "lib/schema.h"
@@ -19,26 +20,8 @@ static struct conf conf = {.password_requests_address = 3, .password_requests_cl
 #define works(call, ...) ((void)(ok((call), __VA_ARGS__) || printf("# %s\n", err.text)))
 enum { HOUR_S = 3600 };
 
-static const char *value(const char *sql)
-{
-    static char text[512];
-    DB_RESULT_AUTO r = NULL;
-    struct err err;
-
-    if (!db_query(owner, &r, sql, DB_NO_VALUES, &err))
-        snprintf(text, sizeof text, "%s", err.text);
-    else
-        snprintf(text, sizeof text, "%s",
-                 db_rows(r) == 0 ? "no row" : (db_null(r, 0, 0) ? "NULL" : db_text(r, 0, 0)));
-    return text;
-}
-
-static void run(const char *sql)
-{
-    struct err err;
-
-    works(db_script(owner, sql, &err), "%.60s", sql);
-}
+#define value(sql) ask_value(owner, sql)
+#define run(sql)   ask_run(owner, sql)
 
 static struct db *open_as(const char *role)
 {
