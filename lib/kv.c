@@ -1,8 +1,6 @@
 /* kv - see kv.h. How Berkeley DB behaves, and why it is used this way: README, "Design notes" */
-#include "kv.h"
+#include "kv_private.h"
 
-#include <db.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,19 +16,9 @@ enum {
     LOG_BUFFER = 2 << 20,
     CHECKPOINT_KBYTES = 8192, /* log written since the last one that makes a checkpoint worth it */
     BULK_ROOM = 1 << 20,
-    LOAD_CACHE = 32 << 20,
-    PAGE_SIZE = 8192,
     PAGE_LEAST = 512, /* bytes, of Berkeley DB */
     PAGE_MOST = 65536,
     PAGE_NUMBER_AT = 8, /* behind the position in the log */
-    TRIAL_SIZE = 1 << 20,
-};
-
-struct kv {
-    DB_ENV *env;
-    char *directory;
-    int lock; /* descriptor of the flocked file */
-    int64_t cache_bytes;
 };
 
 struct kv_table {
@@ -42,18 +30,10 @@ struct kv_txn {
     DB_TXN *txn;
 };
 
-struct kv_load {
-    DB *db;
-    char *path, *name;
-    void *bulk; /* DB_MULTIPLE_KEY buffer being filled */
-    DBT bulk_dbt;
-    void *cursor; /* place in it; NULL: not begun */
-};
-
 /* What Berkeley DB said last in this thread; its return codes alone say little. */
 static _Thread_local char last_words[256];
 
-static void remember_words(const DB_ENV *env, const char *prefix, const char *text)
+void kv_remember_words(const DB_ENV *env, const char *prefix, const char *text)
 {
     (void)env;
     (void)prefix;
@@ -102,7 +82,7 @@ static bool means_damage(int code)
     }
 }
 
-static enum kv_outcome failed(int code, const char *what, const char *object, struct err *err)
+enum kv_outcome kv_failed(int code, const char *what, const char *object, struct err *err)
 {
     bool damage = means_damage(code);
 
@@ -112,14 +92,14 @@ static enum kv_outcome failed(int code, const char *what, const char *object, st
     return damage ? KV_DAMAGED : KV_FAILED;
 }
 
-static char *path_of(const struct kv *kv, const char *name)
+char *kv_path(const struct kv *kv, const char *name)
 {
     return mem_printf("%s/%s", kv->directory, name);
 }
 
 static bool lock_directory(struct kv *kv, struct err *err)
 {
-    STR_AUTO path = path_of(kv, "lock");
+    STR_AUTO path = kv_path(kv, "lock");
 
     if (mkdir(kv->directory, 0750) != 0 && errno != EEXIST)
         return err_set(err, ERR_OTHER, "replica %s: cannot be made: %s", kv->directory,
@@ -137,7 +117,7 @@ static bool lock_directory(struct kv *kv, struct err *err)
 
 static int set_up_environment(DB_ENV *env, int64_t cache_bytes)
 {
-    env->set_errcall(env, remember_words);
+    env->set_errcall(env, kv_remember_words);
     int code = env->set_cachesize(env, (u_int32_t)(cache_bytes >> 30),
                                   (u_int32_t)(cache_bytes & ((1 << 30) - 1)), 1);
     code = code != 0 ? code : env->set_lk_max_locks(env, LOCKS_MOST);
@@ -173,11 +153,11 @@ static enum kv_outcome open_environment(struct kv *kv, struct err *err)
     code = code != 0 ? code : open_once(kv, DB_RECOVER);
     recovering = false;
     if (code != 0)
-        return failed(code, "cannot open or recover", kv->directory, err);
+        return kv_failed(code, "cannot open or recover", kv->directory, err);
     code = kv->env->close(kv->env, 0);
     kv->env = NULL;
     code = code != 0 ? code : open_once(kv, 0);
-    return code == 0 ? KV_DONE : failed(code, "cannot open again", kv->directory, err);
+    return code == 0 ? KV_DONE : kv_failed(code, "cannot open again", kv->directory, err);
 }
 
 enum kv_outcome kv_open(struct kv **out, const char *directory, int64_t cache_bytes,
@@ -223,7 +203,7 @@ enum kv_outcome kv_table_open(struct kv_table **out, struct kv *kv, const char *
     *out = table;
     if (code == 0)
         return KV_DONE;
-    enum kv_outcome outcome = failed(code, "cannot open the table", name, err);
+    enum kv_outcome outcome = kv_failed(code, "cannot open the table", name, err);
     kv_table_close(out);
     return outcome;
 }
@@ -241,7 +221,7 @@ void kv_table_close(struct kv_table **table)
 
 bool kv_table_exists(struct kv *kv, const char *name)
 {
-    STR_AUTO path = path_of(kv, name);
+    STR_AUTO path = kv_path(kv, name);
 
     return access(path, F_OK) == 0;
 }
@@ -250,7 +230,7 @@ enum kv_outcome kv_table_remove(struct kv *kv, const char *name, struct err *err
 {
     int code = kv->env->dbremove(kv->env, NULL, name, NULL, DB_AUTO_COMMIT);
 
-    return code == 0 ? KV_DONE : failed(code, "cannot remove the table", name, err);
+    return code == 0 ? KV_DONE : kv_failed(code, "cannot remove the table", name, err);
 }
 
 /* Berkeley DB only reads what a key points to. */
@@ -269,7 +249,7 @@ enum kv_outcome kv_get(struct kv_table *table, struct span key, void *value, siz
     *len = v.size;
     if (code == 0)
         return KV_DONE;
-    return code == DB_NOTFOUND ? KV_ABSENT : failed(code, "cannot read", table->name, err);
+    return code == DB_NOTFOUND ? KV_ABSENT : kv_failed(code, "cannot read", table->name, err);
 }
 
 /* Hands out the pairs of one bulk buffer. */
@@ -296,7 +276,7 @@ enum kv_outcome kv_scan(struct kv_table *table, kv_row_fn *row, void *context, s
     int code = table->db->cursor(table->db, NULL, &cursor, 0);
 
     if (code != 0)
-        return failed(code, "cannot read", table->name, err);
+        return kv_failed(code, "cannot read", table->name, err);
     bulk.data = mem_alloc(BULK_ROOM);
     bool go_on = true;
     while (go_on && (code = cursor->get(cursor, &key, &bulk, DB_NEXT | DB_MULTIPLE_KEY)) == 0)
@@ -305,7 +285,7 @@ enum kv_outcome kv_scan(struct kv_table *table, kv_row_fn *row, void *context, s
     free(bulk.data);
     if (!go_on)
         return KV_FAILED;
-    return code == DB_NOTFOUND ? KV_DONE : failed(code, "cannot read", table->name, err);
+    return code == DB_NOTFOUND ? KV_DONE : kv_failed(code, "cannot read", table->name, err);
 }
 
 enum kv_outcome kv_begin(struct kv *kv, struct kv_txn **txn, struct err *err)
@@ -316,7 +296,7 @@ enum kv_outcome kv_begin(struct kv *kv, struct kv_txn **txn, struct err *err)
     *txn = NULL;
     if (code != 0) {
         free(fresh);
-        return failed(code, "cannot begin a transaction", kv->directory, err);
+        return kv_failed(code, "cannot begin a transaction", kv->directory, err);
     }
     *txn = fresh;
     return KV_DONE;
@@ -328,7 +308,7 @@ enum kv_outcome kv_put(struct kv_txn *txn, struct kv_table *table, struct span k
     DBT k = dbt_of(key), v = dbt_of(value);
     int code = table->db->put(table->db, txn->txn, &k, &v, 0);
 
-    return code == 0 ? KV_DONE : failed(code, "cannot write", table->name, err);
+    return code == 0 ? KV_DONE : kv_failed(code, "cannot write", table->name, err);
 }
 
 enum kv_outcome kv_delete(struct kv_txn *txn, struct kv_table *table, struct span key,
@@ -339,7 +319,7 @@ enum kv_outcome kv_delete(struct kv_txn *txn, struct kv_table *table, struct spa
 
     if (code == 0)
         return KV_DONE;
-    return code == DB_NOTFOUND ? KV_ABSENT : failed(code, "cannot delete", table->name, err);
+    return code == DB_NOTFOUND ? KV_ABSENT : kv_failed(code, "cannot delete", table->name, err);
 }
 
 enum kv_outcome kv_has(struct kv_txn *txn, struct kv_table *table, struct span key, struct err *err)
@@ -349,7 +329,7 @@ enum kv_outcome kv_has(struct kv_txn *txn, struct kv_table *table, struct span k
 
     if (code == 0)
         return KV_DONE;
-    return code == DB_NOTFOUND ? KV_ABSENT : failed(code, "cannot read", table->name, err);
+    return code == DB_NOTFOUND ? KV_ABSENT : kv_failed(code, "cannot read", table->name, err);
 }
 
 enum kv_outcome kv_commit(struct kv_txn **txn, struct err *err)
@@ -358,7 +338,7 @@ enum kv_outcome kv_commit(struct kv_txn **txn, struct err *err)
 
     free(*txn);
     *txn = NULL;
-    return code == 0 ? KV_DONE : failed(code, "cannot commit", "transaction", err);
+    return code == 0 ? KV_DONE : kv_failed(code, "cannot commit", "transaction", err);
 }
 
 void kv_abort(struct kv_txn **txn)
@@ -374,172 +354,5 @@ enum kv_outcome kv_checkpoint(struct kv *kv, struct err *err)
 {
     int code = kv->env->txn_checkpoint(kv->env, CHECKPOINT_KBYTES, 0, 0);
 
-    return code == 0 ? KV_DONE : failed(code, "cannot make a checkpoint", kv->directory, err);
-}
-
-static void bulk_reset(struct kv_load *load)
-{
-    load->bulk_dbt =
-        (DBT){.data = load->bulk, .ulen = BULK_ROOM, .flags = DB_DBT_USERMEM | DB_DBT_BULK};
-    load->cursor = NULL;
-}
-
-/* Removes what an interrupted load left. */
-static void unlink_quietly(const char *path)
-{
-    if (unlink(path) != 0 && errno != ENOENT)
-        fprintf(stderr, "%s: cannot be removed: %s\n", path, strerror(errno));
-}
-
-enum kv_outcome kv_load_begin(struct kv_load **out, struct kv *kv, const char *name,
-                              struct err *err)
-{
-    struct kv_load *load = mem_zero(1, sizeof *load);
-
-    load->path = path_of(kv, name);
-    load->name = mem_text(name);
-    load->bulk = mem_alloc(BULK_ROOM);
-    bulk_reset(load);
-    unlink_quietly(load->path);
-    int code = db_create(&load->db, NULL, 0);
-    if (code == 0) {
-        load->db->set_errcall(load->db, remember_words);
-        code = load->db->set_cachesize(load->db, 0, LOAD_CACHE, 1);
-    }
-    code = code != 0 ? code : load->db->set_flags(load->db, DB_CHKSUM);
-    code = code != 0 ? code : load->db->set_pagesize(load->db, PAGE_SIZE);
-    code = code != 0 ? code
-                     : load->db->open(load->db, NULL, load->path, NULL, DB_BTREE,
-                                      DB_CREATE | DB_EXCL, 0640);
-    *out = load;
-    if (code == 0)
-        return KV_DONE;
-    enum kv_outcome outcome = failed(code, "cannot make the table", name, err);
-    kv_load_abort(out);
-    return outcome;
-}
-
-static enum kv_outcome bulk_flush(struct kv_load *load, struct err *err)
-{
-    if (load->cursor == NULL)
-        return KV_DONE;
-    int code = load->db->put(load->db, NULL, &load->bulk_dbt, NULL, DB_MULTIPLE_KEY);
-    bulk_reset(load);
-    return code == 0 ? KV_DONE : failed(code, "cannot write", load->name, err);
-}
-
-/* One try; false when the buffer is full. */
-static bool bulk_add(struct kv_load *load, struct span key, struct span value)
-{
-    void *key_at, *value_at;
-
-    if (load->cursor == NULL)
-        DB_MULTIPLE_WRITE_INIT(load->cursor, &load->bulk_dbt);
-    DB_MULTIPLE_KEY_RESERVE_NEXT(load->cursor, &load->bulk_dbt, key_at, key.len, value_at,
-                                 value.len);
-    if (key_at == NULL || value_at == NULL)
-        return false;
-    memcpy(key_at, key.at, key.len);
-    memcpy(value_at, value.at, value.len);
-    return true;
-}
-
-enum kv_outcome kv_load_put(struct kv_load *load, struct span key, struct span value,
-                            struct err *err)
-{
-    if (key.len > KV_KEY_MAX || value.len > KV_VALUE_MAX) {
-        err_set(err, ERR_OTHER, "replica %s: a row of %zu + %zu bytes is too large", load->name,
-                key.len, value.len);
-        return KV_FAILED;
-    }
-    if (bulk_add(load, key, value))
-        return KV_DONE;
-    enum kv_outcome outcome = bulk_flush(load, err);
-    if (outcome == KV_DONE)
-        bulk_add(load, key, value); /* an empty buffer has room for any row */
-    return outcome;
-}
-
-enum kv_outcome kv_load_end(struct kv_load **load, struct err *err)
-{
-    enum kv_outcome outcome = bulk_flush(*load, err);
-
-    if (outcome == KV_DONE) {
-        int code = (*load)->db->close((*load)->db, 0); /* writes and flushes to the disk */
-        (*load)->db = NULL;
-        outcome = code == 0 ? KV_DONE : failed(code, "cannot be completed", (*load)->name, err);
-    }
-    if (outcome == KV_DONE)
-        (*load)->path[0] = '\0'; /* keep the file */
-    kv_load_abort(load);
-    return outcome;
-}
-
-void kv_load_abort(struct kv_load **load)
-{
-    struct kv_load *l = *load;
-
-    if (l == NULL)
-        return;
-    if (l->db != NULL)
-        l->db->close(l->db, DB_NOSYNC);
-    if (l->path[0] != '\0')
-        unlink_quietly(l->path);
-    free(l->bulk);
-    free(l->path);
-    free(l->name);
-    free(l);
-    *load = NULL;
-}
-
-bool kv_has_room(const char *directory)
-{
-    STR_AUTO path = mem_printf("%s/trial", directory);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    bool room = fd >= 0 && posix_fallocate(fd, 0, TRIAL_SIZE) == 0;
-
-    if (fd >= 0) {
-        close(fd);
-        unlink_quietly(path);
-    }
-    return room;
-}
-
-/* Removes a directory that holds only files, as an environment's does. */
-static void remove_flat_directory(const char *path)
-{
-    DIR *dir = opendir(path);
-
-    if (dir == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        STR_AUTO file = mem_printf("%s/%s", path, entry->d_name);
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlink_quietly(file);
-    }
-    closedir(dir);
-    rmdir(path);
-}
-
-/* The directory itself stays, since its parent may not be ours to write. */
-bool kv_move_aside(const char *directory, struct err *err)
-{
-    STR_AUTO aside = mem_printf("%s/damaged", directory);
-    DIR *dir = opendir(directory);
-
-    if (dir == NULL)
-        return err_set(err, ERR_OTHER, "replica %s: %s", directory, strerror(errno));
-    remove_flat_directory(aside);
-    bool fine = mkdir(aside, 0750) == 0;
-    for (struct dirent *entry; fine && (entry = readdir(dir)) != NULL;) {
-        STR_AUTO from = mem_printf("%s/%s", directory, entry->d_name);
-        STR_AUTO to = mem_printf("%s/%s", aside, entry->d_name);
-        if (entry->d_name[0] != '.' && strcmp(entry->d_name, "damaged") != 0 &&
-            strcmp(entry->d_name, "lock") != 0)
-            fine = rename(from, to) == 0;
-    }
-    int code = errno;
-    closedir(dir);
-    return fine || err_set(err, ERR_OTHER, "replica %s: cannot be moved aside: %s", directory,
-                           strerror(code));
+    return code == 0 ? KV_DONE : kv_failed(code, "cannot make a checkpoint", kv->directory, err);
 }

@@ -13,7 +13,7 @@ rooms=(lib policyd sync report cli panel)
 libraries() {
     cat <<'TABLE'
 libpq-fe\.h|libpq/.*|postgres_ext\.h    lib/db_private.h
-db\.h                                   lib/kv.c
+db\.h                                   lib/kv_private.h
 idn2\.h|uni[a-z]+\.h                    lib/addr.c
 sodium\.h|sodium/.*                     lib/secret.c
 crypt\.h                                lib/password.c
