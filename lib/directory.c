@@ -1,6 +1,7 @@
 /* directory - see directory.h; here: the connection, the bind, signing in, names */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -119,14 +120,33 @@ static bool use_tls(struct directory *d, const char *ca, struct err *err)
                    proof ? ", client-certificate and client-key" : "");
 }
 
+/* By opening it, since a sandbox may hide what the rights of files allow. */
+static bool check_readable(const struct directory *d, const char *setting, const char *path,
+                           struct err *err)
+{
+    int fd = path[0] != '\0' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (path[0] != '\0' && fd < 0)
+        return err_set(err, ERR_CONFIG,
+                       "%s: %s %s cannot be read: %s; it must be readable for this program's user, "
+                       "and lie below /etc or where sandbox_read says (rollcall.conf)",
+                       d->server, setting, path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
+
 static bool set_tls(struct directory *d, struct err *err)
 {
     const struct ldap_settings *s = d->login->settings;
+    const char *file = s->ca_file[0] != '\0' ? s->ca_file : "/etc/ssl/certs/ca-certificates.crt";
     char path[32];
 
+    if (!check_readable(d, "client-certificate", s->client_certificate, err) ||
+        !check_readable(d, "client-key", s->client_key, err))
+        return false;
     if (s->ca[0] == '\0')
-        return use_tls(d, s->ca_file[0] != '\0' ? s->ca_file : "/etc/ssl/certs/ca-certificates.crt",
-                       err);
+        return check_readable(d, "ca-file", file, err) && use_tls(d, file, err);
     int fd = open_ca(s, path);
     if (fd < 0)
         return err_set(err, ERR_OTHER, "%s: no memory for its certificates: %s", d->server,

@@ -449,8 +449,18 @@ def test_what_is_wrong_is_said():
         assert "wants the connection protected" in says(*cleartext)
         assert "may not read" in says("--server", ldap.ldaps, "--default", "tls", "--default", "allow-cleartext",
                                       "--bind-dn", "", "--no-password")
+        # certificates that are not there; that the program which cron runs may not look at
+        assert "ca-file /nowhere/ca.pem cannot be read: No such file" in says("--default", "ca", "--ca-file", "/nowhere/ca.pem")
+        rc.cli("ldap", "set", "example.com", "--bind-dn", READER, "--password", "--ca-file", authority().ca,
+               input=READER_PASSWORD + "\n")
+        assert "signed by" not in rc.cli("ldap", "test", "example.com")
+        (rc.dir / "spool").mkdir()
+        confined = {**rc.environment(), "TMPDIR": str(rc.dir / "spool")}  # else all of /tmp is its
+        hidden = run(BUILD / "bin/rollcall-ldapsync", "-c", rc.conf, "--all", check=False, env=confined)
+        assert hidden.returncode and f"ca-file {authority().ca} cannot be read" in hidden.stderr and "sandbox_read" in hidden.stderr
+        rc.set(sandbox_read=os.path.dirname(authority().ca))
+        run(BUILD / "bin/rollcall-ldapsync", "-c", rc.conf, "--all", check=0, env=confined)
         # a certificate for another name; an expired one
-        rc.cli("ldap", "set", "example.com", "--bind-dn", READER, "--password", input=READER_PASSWORD + "\n")
         for certificate, words in ((authority().certificate("other", "DNS:other.example.test"), "another name: 'other.example.test'"),
                                    (authority().expired("old"), "expired on 2020-02-01")):
             with Slapd(authority(), certificate=certificate) as wrong:
@@ -464,7 +474,7 @@ def test_what_is_wrong_is_said():
             assert done.returncode in (64, 65) and words in done.stderr, (options, done.stderr)
         # StartTLS
         rc.cli("ldap", "set", "example.com", "--server", ldap.ldap, "--tls", "starttls")
-        assert sync(rc)["outcome"] == "applied"
+        assert sync(rc)["outcome"] == "unchanged"
         # nowhere in the clear
         dump = rc.pg.dump(rc.dbname)
         text = run("/usr/lib/postgresql/15/bin/pg_restore", "-f", "-", dump).stdout
