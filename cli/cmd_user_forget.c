@@ -83,7 +83,8 @@ static bool forget(struct cli *cli, const struct whom *whom, const char *live, s
     if (!may(cli, whom, live, err) ||
         !db_query(cli->db, &rows,
                   "select what, traces from user_forget($1::integer, $2,"
-                  " $3::bigint * interval '1 microsecond', $4)",
+                  " $3::bigint * interval '1 microsecond', $4)"
+                  " union all select what, traces from user_forget_mentions($1::integer, $2)",
                   DB_VALUES(whom->domain_id, whom->local, live, cli->actor), err))
         return false;
     for (size_t i = 0; i < db_rows(rows); i++) {

@@ -50,7 +50,7 @@ grant select, delete on gateway to rollcall_admin;
 grant select, insert on audit to rollcall_admin;
 revoke execute on function roll_purge(interval, interval) from public;
 grant execute on function roll_purge(interval, interval), user_forget(integer, text, interval, text),
-  user_forget_lock(integer[], text[]), forget_old(interval, interval),
+  user_forget_lock(integer[], text[]), user_forget_mentions(integer, text), forget_old(interval, interval),
   evidence_purge(interval, interval, bigint, integer) to rollcall_admin;
 
 -- central programs that change the roll through the one door
