@@ -1,8 +1,6 @@
 /* visit - see visit.h */
 #include "panel/visit.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +12,9 @@
 #include "lib/log.h"
 #include "panel/route.h"
 #include "panel/view.h"
+#include "panel/visit_file.h"
 
-enum { NOTE_MOST = 900, NOTE_DIGEST = 16, SPOOL_NAME = 32 };
+enum { NOTE_MOST = 900, NOTE_DIGEST = 16 };
 
 struct visit *visit_new(struct panel *panel, const char *uri)
 {
@@ -44,8 +43,6 @@ static void give_back(struct visit *visit)
     pool_give(visit->panel->pool, &visit->db);
 }
 
-static void drop_spool(struct visit *visit);
-
 void visit_free(struct visit **visit)
 {
     struct visit *v = *visit;
@@ -59,7 +56,7 @@ void visit_free(struct visit **visit)
         free(v->parameters[i]);
     for (size_t i = 0; i < v->cookie_count; i++)
         free(v->cookies[i]);
-    drop_spool(v);
+    visit_file_drop(v);
     if (v->body_file >= 0)
         close(v->body_file);
     arena_free(&v->arena);
@@ -247,104 +244,11 @@ static int64_t body_most(const struct visit *visit)
                                               : 3 * (int64_t)FORM_BYTES_MOST;
 }
 
-/* ---- a file on its way ---- */
-
-static char *spool_path(const struct visit *visit)
-{
-    return mem_printf("%s/%s", visit->panel->conf->panel_spool_directory, visit->spool_name);
-}
-
-static bool open_spool(struct visit *visit)
-{
-    uint8_t random[SPOOL_NAME / 2];
-
-    secret_random(random, sizeof random);
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(visit->spool_name + 2 * i, 3, "%02x", random[i]);
-    STR_AUTO path = spool_path(visit);
-    visit->spool = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    visit->spool_full = visit->spool < 0;
-    if (visit->spool_full)
-        log_write(LOG_PANEL_TROUBLE, "%s: %s", path, strerror(errno));
-    return !visit->spool_full;
-}
-
-/* Nobody without our form puts anything on our disk. */
-static bool begin_file(void *context, const struct form *form, struct span name,
-                       struct span file_name)
-{
-    struct visit *visit = context;
-
-    (void)name;
-    if (!session_form_token_is(&visit->session, form_value(form, "token")))
-        return false;
-    snprintf(visit->file_name, sizeof visit->file_name, "%.*s", (int)file_name.len, file_name.at);
-    return open_spool(visit);
-}
-
-static bool write_all(struct visit *visit, int fd, struct span bytes)
-{
-    for (size_t done = 0; done < bytes.len;) {
-        ssize_t n = write(fd, bytes.at + done, bytes.len - done);
-        if (n <= 0) {
-            log_write(LOG_PANEL_TROUBLE, "%s: %s", visit->panel->conf->panel_spool_directory,
-                      strerror(errno));
-            visit->spool_full = true;
-            return false;
-        }
-        done += (size_t)n;
-    }
-    return true;
-}
-
-static bool take_file(void *context, struct span bytes)
-{
-    struct visit *visit = context;
-
-    return write_all(visit, visit->spool, bytes);
-}
-
-/* Its name is gone at once, so that nothing is left whatever happens. */
-static bool open_answer(struct visit *visit)
-{
-    if (!open_spool(visit))
-        return false;
-    STR_AUTO path = spool_path(visit);
-    unlink(path);
-    visit->body_file = visit->spool;
-    visit->spool = -1;
-    return true;
-}
-
-bool visit_add_file(struct visit *visit, struct span bytes, struct err *err)
-{
-    return ((visit->body_file >= 0 || open_answer(visit)) &&
-            write_all(visit, visit->body_file, bytes)) ||
-           err_set(err, ERR_TEMPORARY, "the message cannot be kept in panel_spool_directory");
-}
-
-bool visit_spool(struct visit *visit, struct span text, struct err *err)
-{
-    return (open_spool(visit) && take_file(visit, text)) ||
-           err_set(err, ERR_TEMPORARY, "the list cannot be kept in panel_spool_directory");
-}
-
-/* What no job has taken over goes with the visit. */
-static void drop_spool(struct visit *visit)
-{
-    if (visit->spool < 0)
-        return;
-    close(visit->spool);
-    if (!visit->spool_taken) {
-        STR_AUTO path = spool_path(visit);
-        unlink(path);
-    }
-    visit->spool = -1;
-}
+/* ---- the body ---- */
 
 static bool begin_body(struct visit *visit)
 {
-    struct form_sink sink = {visit, begin_file, take_file};
+    struct form_sink sink = {visit, visit_file_begin, visit_file_take};
     bool upload = (visit->route->flags & ROUTE_UPLOAD) != 0;
 
     if (visit->length > body_most(visit))
