@@ -73,6 +73,9 @@ const struct log_event_row log_events[LOG_EVENTS] = {
     [LOG_REPLICA_STALE] = {"replica-stale", LEVEL_WARNING,
                            "The replica has become older than stale_limit: unknown recipients get "
                            "450 instead of 550. See 'rollcall doctor'."},
+    [LOG_CLOCK_JUMPED] = {"clock-jumped", LEVEL_WARNING,
+                          "The clock went forward while PostgreSQL was away: this machine may have "
+                          "stood still, as after a snapshot, and the replica is as much older."},
     [LOG_GATEWAY_ROW] = {"gateway-row", LEVEL_WARNING,
                          "This gateway's row could not be written on the primary; following goes "
                          "on, but 'rollcall status' shows an old position."},

@@ -30,8 +30,9 @@ const char FEED_HEADER[] =
  * read whole. Nothing of a history that is not ours: the server itself compares the uuid.
  */
 #define NEWER(columns, table, condition)                                                           \
-    "select r.* from changeset c cross join lateral (select " columns " from (select * from " table \
-    " where changed_by = c.id offset 0) t" condition ") r where c.version > $1::bigint"            \
+    "select r.* from changeset c cross join lateral (select " columns                              \
+    " from (select * from " table " where changed_by = c.id offset 0) t" condition                 \
+    ") r where c.version > $1::bigint"                                                             \
     " and exists (select from changeset where version = $1::bigint and uuid = $2::uuid)"
 
 #define RECIPIENT_COLUMNS                                                                          \
@@ -153,6 +154,14 @@ int64_t feed_rest_us(int64_t reading_us, int64_t waited_us)
     if (waited_us > at_once_us)
         return 0;
     return rest < rest_most_us ? rest : rest_most_us;
+}
+
+int64_t feed_missed_us(int64_t then_us, int64_t now_us)
+{
+    static const int64_t little_us = 60 * CLOCK_SECOND;
+    int64_t missed = now_us - then_us;
+
+    return missed > little_us ? missed : 0;
 }
 
 /* ---- recipients ---- */

@@ -48,6 +48,14 @@ enum feed_decision feed_decide(const struct replica_from *from, const struct fee
  */
 int64_t feed_rest_us(int64_t reading_us, int64_t waited_us);
 
+/*
+ * By how much a list is older than the clock of elapsed time says, when wall time was ahead of that
+ * by `then_us` at its last confirmation and is by `now_us`: a machine that was put back to a
+ * snapshot, or moved, does not know that it stood still until its clock is set. 0 for what setting a
+ * clock by little does, and for a clock that went back.
+ */
+int64_t feed_missed_us(int64_t then_us, int64_t now_us);
+
 /* A uuid as a parameter: 32 digits. */
 enum { FEED_UUID_TEXT = 33 };
 void feed_uuid_text(char out[FEED_UUID_TEXT], const uint8_t uuid[16]);

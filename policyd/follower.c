@@ -39,6 +39,7 @@ struct follower {
     bool pooled;       /* something between us and the server does not keep prepared statements */
     bool told_lost, told_behind, told_failed, told_stale; /* each trouble is logged once */
     int64_t pause_us;
+    int64_t apart_us; /* wall time from elapsed time, at the last confirmation */
     struct settings settings;
 };
 
@@ -356,10 +357,17 @@ static void tell_behind(struct follower *f, const struct reading *reading)
     f->told_behind = true;
 }
 
+static int64_t clocks_apart_us(void)
+{
+    return clock_wall_us() - clock_elapsed_us();
+}
+
 static void caught_up(struct follower *f, const struct reading *reading)
 {
-    if (reading->header.lag_us >= 0)
+    if (reading->header.lag_us >= 0) {
         replica_confirm(f->options.replica, reading->begun_us - reading->header.lag_us);
+        f->apart_us = clocks_apart_us();
+    }
     f->told_behind = false;
     if (reading->decision == FEED_CHANGES || reading->decision == FEED_RELOAD)
         f->options.changed(f->options.context);
@@ -433,6 +441,20 @@ static void went_well(struct follower *f)
     atomic_store(&f->failing_since, 0);
 }
 
+/* While nobody confirms the list. With a server at hand no clock decides. */
+static void mind_the_clock(struct follower *f)
+{
+    int64_t apart_us = clocks_apart_us(), missed_us = feed_missed_us(f->apart_us, apart_us);
+    char text[32];
+
+    if (f->db != NULL || missed_us == 0)
+        return;
+    clock_age_text(text, sizeof text, missed_us);
+    log_write(LOG_CLOCK_JUMPED, "by %s; the list may be older by that", text);
+    replica_grow_older(f->options.replica, missed_us);
+    f->apart_us = apart_us;
+}
+
 static void tell_when_stale(struct follower *f)
 {
     int64_t age = replica_age_us(f->options.replica, clock_elapsed_us());
@@ -477,6 +499,7 @@ static void round_once(struct follower *f)
         if (!wait_for_changes(f, clock_elapsed_us() - begun, &err))
             failed(f, &err);
     }
+    mind_the_clock(f);
     tell_when_stale(f);
     replica_tend(f->options.replica, clock_elapsed_us(), f->settings.refused_for_us);
 }
@@ -499,6 +522,7 @@ struct follower *follower_start(const struct follower_options *options)
     f->options = *options;
     f->senders.replica = options->replica;
     f->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    f->apart_us = clocks_apart_us();
     settings_refresh(&f->settings);
     if (f->stop_fd < 0 || pthread_create(&f->thread, NULL, run, f) != 0)
         abort(); /* out of threads at start: nothing can work */

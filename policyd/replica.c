@@ -175,6 +175,14 @@ void replica_confirm(struct replica *replica, int64_t at_us)
         replica_save_confirmation(replica);
 }
 
+void replica_grow_older(struct replica *replica, int64_t by_us)
+{
+    int64_t at = atomic_load(&replica->confirmed_at);
+
+    if (at != INT64_MIN)
+        atomic_store(&replica->confirmed_at, at - by_us);
+}
+
 struct replica_from replica_from(struct replica *r, int64_t now_us)
 {
     struct replica_from from = {.position = r->position, .pending = r->pending};

@@ -151,6 +151,8 @@ void replica_set_senders(struct replica *replica, struct senders *senders);
 
 /* PostgreSQL confirmed at that clock_elapsed_us that nothing is missing. */
 void replica_confirm(struct replica *replica, int64_t at_us);
+/* That was so much longer ago than the clock of elapsed time says. */
+void replica_grow_older(struct replica *replica, int64_t by_us);
 /* Regular work: checkpoints, old stamps, refusals and tombstones, the confirmation on disk, a disk
  * that came back. */
 void replica_tend(struct replica *replica, int64_t now_us, int64_t refused_for_us);

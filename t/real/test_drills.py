@@ -136,6 +136,29 @@ def test_the_clock_jumps():
             w.equal()
 
 
+def test_a_machine_that_stood_still():
+    """Put back to a snapshot, a machine believes that no time went by until its clock is set: by an old list it would
+    call people unknown for as long as stale_limit says, since the database is not at hand either."""
+    rng = seeded()
+    with PostgreSQL() as pg, world(rng, pg, start=False) as w:
+        clock, daemon = Clock(w.roll.dir), w.roll.daemon
+        daemon.environment = clock.environment(daemon.program)
+        daemon.start()
+        w.equal()
+        pg.stop()
+        eventually(lambda: "database-lost" in daemon.log.read_text(), 10, "the server to be missed")
+        assert w.roll.ask(f"stranger1@{DOMAIN}").startswith("550 5.1.1 "), "the list is young"
+        clock.set(-7200)
+        eventually(lambda: w.roll.metrics()["rollcall_replica_age_seconds"] > 0, 5)
+        assert w.roll.ask(f"stranger1@{DOMAIN}").startswith("550 5.1.1 "), "and not older because a clock went back"
+        clock.set(7200)
+        w.roll.answers(f"stranger1@{DOMAIN}", "DEFER_IF_PERMIT 4.3.0 ", 10)
+        assert w.roll.ask(f"anchor1@{DOMAIN}") == "DUNNO" and "clock-jumped" in daemon.log.read_text()
+        pg.start()
+        w.roll.answers(f"stranger1@{DOMAIN}", "550 5.1.1 ", 20)
+        w.equal()
+
+
 # ------------------------------------------------------------------ descriptors, memory
 
 def descriptors(pid):

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "lib/clock.h"
 #include "tap.h"
 
 enum { OURS = 1, OTHER = 2, UNKNOWN = 0 };
@@ -61,6 +62,23 @@ static void test_rest(void)
         int64_t rest = feed_rest_us(c[0], c[1]);
         ok(rest == c[2], "reading %lld us, waited %lld us: rests %lld us", (long long)c[0],
            (long long)c[1], (long long)rest);
+    }
+}
+
+/* Wall time ahead of elapsed time at the confirmation, now; what was missed. In seconds. */
+static const int64_t missed_cases[][3] = {
+    {0, 0, 0},          {1000, 1000, 0},     {1000, 1060, 0},  {1000, 1061, 61},
+    {1000, 8200, 7200}, {-5000, 2200, 7200}, {1000, -6200, 0}, {1000, 999, 0},
+    {0, 86400, 86400},  {86400, 0, 0},       {7200, 0, 0},
+};
+
+static void test_missed(void)
+{
+    for (size_t i = 0; i < sizeof missed_cases / sizeof missed_cases[0]; i++) {
+        const int64_t *c = missed_cases[i];
+        int64_t missed = feed_missed_us(c[0] * CLOCK_SECOND, c[1] * CLOCK_SECOND);
+        ok(missed == c[2] * CLOCK_SECOND, "clocks %lld s apart, then %lld s: missed %lld us",
+           (long long)c[0], (long long)c[1], (long long)missed);
     }
 }
 
@@ -156,6 +174,7 @@ int main(void)
 {
     test_sender_lines();
     test_decisions();
+    test_missed();
     test_rest();
     test_copy_lines();
     return tap_done();
