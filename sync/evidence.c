@@ -1,4 +1,4 @@
-/* evidence - see evidence.h; here: what the events mean */
+/* evidence - see evidence.h; here: what the events mean, and the counts that they come to */
 #include "sync/evidence.h"
 
 #include <stdlib.h>
@@ -7,8 +7,6 @@
 
 #include "lib/clock.h"
 #include "sync/evidence_parts.h"
-
-static const int64_t DAY_S = 86400;
 
 static const struct {
     const char *name;
@@ -207,49 +205,6 @@ static void on_removed(struct evidence *e, const struct maillog_event *event, in
 
 /* ---- deliveries ---- */
 
-/* All that is known of a message: said of it, or of its Message-ID. */
-static unsigned known(const struct evidence *e, const struct message *m)
-{
-    const struct message *id = m->message_id != 0 ? flight_find(&e->ids, m->message_id) : NULL;
-
-    return m->flags | (id != NULL ? id->flags & (MESSAGE_SPAM | MESSAGE_CLEAN_ALL) : 0u);
-}
-
-static enum decision decide(const struct evidence *e, const struct message *m)
-{
-    unsigned flags = known(e, m), filters = e->rules.filters * MESSAGE_CLEAN;
-
-    if ((flags & MESSAGE_SPAM) != 0)
-        return DECIDED_SPAM;
-    if ((flags & MESSAGE_NO_SENDER) != 0)
-        return DECIDED_INSIDE;
-    if ((flags & MESSAGE_QUEUED) == 0 || (flags & MESSAGE_OUTSIDE) == 0)
-        return UNDECIDED;
-    return (flags & filters) == filters ? DECIDED_CLEAN : UNDECIDED;
-}
-
-static void count_decision(struct evidence *e, enum decision decision)
-{
-    e->figures.counted += decision == DECIDED_CLEAN;
-    e->figures.spam += decision == DECIDED_SPAM;
-    e->figures.inside += decision == DECIDED_INSIDE;
-    e->figures.unproven += decision == UNDECIDED;
-}
-
-static void wait_for(struct evidence *e, struct message *m, const struct waiting *w)
-{
-    if (e->waiting_count == WAITING_MOST) {
-        e->figures.crowded_out++;
-        return;
-    }
-    if (e->waiting_count == e->waiting_room) {
-        e->waiting_room = e->waiting_room > 0 ? e->waiting_room * 2 : 256;
-        e->waiting = mem_grow(e->waiting, e->waiting_room * sizeof *e->waiting);
-    }
-    m->flags |= MESSAGE_WAITS;
-    e->waiting[e->waiting_count++] = *w;
-}
-
 static void wait_undecided(struct evidence *e, struct message *m, const struct tally_row *row,
                            int64_t at_s)
 {
@@ -259,14 +214,14 @@ static void wait_undecided(struct evidence *e, struct message *m, const struct t
                         .local_len = row->local_len};
 
     memcpy(w.local, tally_local(&e->tally, row), row->local_len);
-    wait_for(e, m, &w);
+    evidence_wait_for(e, m, &w);
 }
 
 static void on_taken(struct evidence *e, const struct maillog_event *event, struct tally_row *row,
                      int64_t at_s)
 {
     struct message *m = message_of(e, event->queue_id, at_s);
-    enum decision decision = decide(e, m);
+    enum decision decision = evidence_decide(e, m);
 
     e->figures.deliveries++;
     row->deliverable++;
@@ -276,7 +231,7 @@ static void on_taken(struct evidence *e, const struct maillog_event *event, stru
         return;
     }
     row->accepted += decision == DECIDED_CLEAN;
-    count_decision(e, decision);
+    evidence_decided(e, decision);
 }
 
 /*
@@ -318,7 +273,8 @@ static void on_other_hop(struct evidence *e, const struct maillog_event *event, 
 
 static void on_delivery(struct evidence *e, const struct maillog_event *event, int64_t at_s)
 {
-    struct tally_row *row = tally_row(&e->tally, &e->rules, event->to, (int32_t)(at_s / DAY_S));
+    struct tally_row *row =
+        tally_row(&e->tally, &e->rules, event->to, (int32_t)(at_s / EVIDENCE_DAY_S));
 
     if (row->domain == NULL || !served_is_next_hop(row->domain, event->relay)) {
         on_other_hop(e, event, at_s);
@@ -389,95 +345,6 @@ void evidence_event(struct evidence *e, const struct maillog_event *event, int64
     }
 }
 
-/* ---- deciding later ---- */
-
-static void settle_waiting(struct evidence *e, int64_t now_s)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < e->waiting_count; i++) {
-        const struct waiting *w = &e->waiting[i];
-        const struct message *m = flight_find(&e->messages, w->message);
-        enum decision decision = m != NULL ? decide(e, m) : UNDECIDED;
-        bool late = now_s - (int64_t)w->at_s > WAIT_MOST_S;
-        if (decision == UNDECIDED && m != NULL && !late) {
-            e->waiting[kept++] = *w;
-            continue;
-        }
-        if (decision == DECIDED_CLEAN)
-            tally_known(&e->tally, w->domain_id, span_of(w->local, w->local_len),
-                        (int32_t)(w->at_s / DAY_S))
-                ->accepted++;
-        count_decision(e, decision);
-    }
-    e->waiting_count = kept;
-}
-
-/* Marks the messages that something waits for anew. */
-static void mark_waits(struct evidence *e)
-{
-    struct message *m;
-
-    for (size_t i = 0; (m = flight_at(&e->messages, &i)) != NULL; i++)
-        m->flags &= ~(unsigned)MESSAGE_WAITS;
-    for (size_t i = 0; i < e->waiting_count; i++)
-        if ((m = flight_find(&e->messages, e->waiting[i].message)) != NULL)
-            m->flags |= MESSAGE_WAITS;
-}
-
-static int64_t life_s(const struct message *m)
-{
-    if ((m->flags & MESSAGE_WAITS) != 0)
-        return INT64_MAX;
-    if ((m->flags & MESSAGE_REMOVED) != 0)
-        return -1;
-    return (m->flags & MESSAGE_QUEUED) != 0 ? QUEUED_MOST_S : UNQUEUED_MOST_S;
-}
-
-static bool over(void *context, const struct message *m)
-{
-    int64_t now_s = *(const int64_t *)context;
-
-    return now_s - (int64_t)m->seen_s > life_s(m);
-}
-
-static bool id_over(void *context, const struct message *id)
-{
-    int64_t now_s = *(const int64_t *)context;
-
-    return now_s - (int64_t)id->seen_s > ID_MOST_S;
-}
-
-static bool any(void *context, const struct message *m)
-{
-    (void)context;
-    return (m->flags & MESSAGE_WAITS) == 0;
-}
-
-void evidence_settle(struct evidence *e, int64_t now_us)
-{
-    int64_t now_s = now_us / CLOCK_SECOND;
-
-    settle_waiting(e, now_s);
-    mark_waits(e);
-    flight_sweep(&e->messages, over, &now_s);
-    flight_sweep(&e->ids, id_over, &now_s);
-    if (e->messages.count > MESSAGES_MOST)
-        e->figures.crowded_out += flight_sweep(&e->messages, any, NULL);
-    if (e->ids.count > MESSAGES_MOST)
-        flight_sweep(&e->ids, any, NULL);
-}
-
-int64_t evidence_undecided_us(const struct evidence *e)
-{
-    int64_t oldest = INT64_MAX;
-
-    for (size_t i = 0; i < e->waiting_count; i++)
-        if (e->waiting[i].at_s * CLOCK_SECOND < oldest)
-            oldest = e->waiting[i].at_s * CLOCK_SECOND;
-    return oldest;
-}
-
 /* ---- counts ---- */
 
 bool evidence_counts(const struct evidence *e, evidence_count_fn *row, void *context,
@@ -502,71 +369,4 @@ void evidence_figures(const struct evidence *e, struct evidence_figures *figures
     *figures = e->figures;
     figures->messages = e->messages.count;
     figures->waiting = e->waiting_count;
-}
-
-/* ---- keeping ---- */
-
-enum row_kind { ROW_MESSAGE = 1, ROW_ID = 2, ROW_WAITING = 3 };
-
-static bool save_table(const struct flight *table, enum row_kind kind, evidence_row_fn *row,
-                       void *context, struct err *err)
-{
-    char bytes[1 + sizeof(struct message)];
-    const struct message *m;
-
-    bytes[0] = (char)kind;
-    for (size_t i = 0; (m = flight_at(table, &i)) != NULL; i++) {
-        memcpy(bytes + 1, m, sizeof *m);
-        if (!row(context, span_of(bytes, sizeof bytes), err))
-            return false;
-    }
-    return true;
-}
-
-bool evidence_save(const struct evidence *e, evidence_row_fn *row, void *context, struct err *err)
-{
-    char bytes[1 + sizeof(struct waiting)];
-
-    if (!save_table(&e->messages, ROW_MESSAGE, row, context, err) ||
-        !save_table(&e->ids, ROW_ID, row, context, err))
-        return false;
-    bytes[0] = ROW_WAITING;
-    for (size_t i = 0; i < e->waiting_count; i++) {
-        memcpy(bytes + 1, &e->waiting[i], sizeof e->waiting[i]);
-        if (!row(context, span_of(bytes, sizeof bytes), err))
-            return false;
-    }
-    return true;
-}
-
-static bool restore_waiting(struct evidence *e, struct span bytes)
-{
-    struct waiting w;
-    struct message *m;
-
-    if (bytes.len != sizeof w)
-        return false;
-    memcpy(&w, bytes.at, sizeof w);
-    if (w.local_len > ADDR_LOCAL_MAX || (m = flight_find(&e->messages, w.message)) == NULL)
-        return false;
-    wait_for(e, m, &w);
-    return true;
-}
-
-bool evidence_restore(struct evidence *e, struct span row)
-{
-    struct message m;
-
-    if (row.len == 0)
-        return false;
-    struct span bytes = span_of(row.at + 1, row.len - 1);
-    if (row.at[0] == ROW_WAITING)
-        return restore_waiting(e, bytes);
-    if (bytes.len != sizeof m || (row.at[0] != ROW_MESSAGE && row.at[0] != ROW_ID))
-        return false;
-    memcpy(&m, bytes.at, sizeof m);
-    if (m.key == 0)
-        return false;
-    *flight_put(row.at[0] == ROW_MESSAGE ? &e->messages : &e->ids, m.key) = m;
-    return true;
 }

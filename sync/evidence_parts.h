@@ -1,5 +1,5 @@
 /*
- * evidence_parts - the two tables behind evidence; for nobody else
+ * evidence_parts - the two tables behind evidence, and what its files share; for nobody else
  *
  * flight: messages by the hash of their queue id (or of their Message-ID). tally: counts by
  * recipient and day.
@@ -17,6 +17,7 @@ enum {
     UNQUEUED_MOST_S = 2 * 3600,    /* a client that never finished its message */
     QUEUED_MOST_S = 8 * 24 * 3600, /* beyond any maximal_queue_lifetime */
     ID_MOST_S = 3600,
+    EVIDENCE_DAY_S = 86400,
 };
 
 enum message_flag {
@@ -107,5 +108,11 @@ struct evidence {
     struct tally tally;
     struct evidence_figures figures;
 };
+
+/* What is known of a message so far. */
+enum decision evidence_decide(const struct evidence *e, const struct message *m);
+void evidence_decided(struct evidence *e, enum decision decision); /* counts it */
+/* A delivery of the message counts or not by what is still to be said of it. */
+void evidence_wait_for(struct evidence *e, struct message *m, const struct waiting *w);
 
 #endif
