@@ -4,7 +4,8 @@
     python3 t/words.py --missing de     # the lacking entries of a catalogue, to be filled in and put into lib/locale/de.po
 
 Words of templates: {{_ words }} and {{n count|one|many}}, and the values of {{w name}}. Words of
-panel/*.c: the texts in visit_words(), N_(), visit_fail(), refuse(), and of errors that say what is not there. t/unit/words.sh runs it.
+panel/*.c: the texts in visit_words(), N_(), visit_fail(), refuse(), and of errors that say what is not there. What lib
+refuses in SAID has to be a row of panel/say.c. t/unit/words.sh runs it.
 """
 import pathlib
 import re
@@ -21,6 +22,10 @@ IN_C = re.compile(rf"\b(?:N_\(|SAME\(|visit_words\(\s*visit\s*,|visit_fail\(\s*v
                   rf"|err_set\(\s*err\s*,\s*ERR_DATA\s*,)\s*({STRINGS})\s*[,)]")
 # a choice between two texts: visit_words(visit, that ? "one" : "other")
 CHOICE = re.compile(rf"\bvisit_words\(\s*visit\s*,[^\"();]*\?\s*({STRINGS})\s*:\s*({STRINGS})")
+
+# Whatever these refuse reaches readers of the panel: undoing, approving, and changing a domain.
+SAID = ("roll_undo.c", "domain_patch.c")
+SAMPLES = ("x7", "undone", "approved")  # for each value
 
 
 def unquote(text):
@@ -89,8 +94,34 @@ def elsewhere():
     return found
 
 
+def sayings():
+    table = re.search(r"sayings\[\] = \{(.*?)\n\};", (TREE / "panel/say.c").read_text(), re.S)[1]
+    for found in re.finditer(rf"(?:SAME\(|^\s*\{{)\s*({STRINGS})", table, re.M):
+        pieces = re.split(r"(\{[^}]*\})", unquote(found[1]))
+        yield re.compile("".join("(.*?)" if piece.startswith("{") else re.escape(piece) for piece in pieces), re.S)
+
+
+def refusals(text):
+    """What stands in err_set(), and the complaints about domains, which stand behind their names."""
+    for found in re.finditer(rf"err_set\(\s*err,\s*ERR_(?:DATA|USAGE),\s*({STRINGS})", text):
+        if not re.search(r": (?:%s)+$", unquote(found[1])):  # put together of pieces
+            yield unquote(found[1])
+    for found in re.finditer(rf"(?:({STRINGS}),\s*err\)|complaint\[\] = ({STRINGS});)", text):
+        if "domain_refuse" in text[:found.start()].rsplit(";", 1)[-1] or found[2]:
+            yield "%s: " + unquote(found[1] or found[2])
+
+
+def unsaid():
+    rows = list(sayings())
+    for name in SAID:
+        for refusal in refusals((TREE / "lib" / name).read_text()):
+            if not any(row.fullmatch(re.sub(r"%(?:lld|s|d|u)", sample, refusal)) for row in rows for sample in SAMPLES):
+                yield f"panel/say.c does not say what lib/{name} refuses: {refusal!r}"
+
+
 def problems():
     words, others = used(), elsewhere()
+    yield from unsaid()
     for language in LANGUAGES:
         known = catalogue(language)
         for one, (many, where) in words.items():

@@ -137,6 +137,35 @@ static void check_passwords(void)
     translated(err.text);
 }
 
+/* In full, and in words of its own in each language: t/words.py holds lib's sentences against the
+ * rows, here is what comes out. */
+static void check_refusals(void)
+{
+    static const char *const refusals[] = {
+        "changeset 7 is rejected, not held",
+        "changeset 7 cannot be undone: Anna@a.example is written with capital letters, which "
+        "a.example does not tell apart any more",
+        "changeset 7 cannot be approved: Anna@a.example is written with capital letters, which "
+        "a.example does not tell apart any more",
+        "changeset 7 cannot be approved: a.example belongs to another customer now; reject it",
+        "a.example: tied to a domain of another customer by an alias: name both",
+        "a.example: its directory feeds other domains too ('rollcall ldap list'): name these as "
+        "well",
+        "b.example is an alias domain itself",
+    };
+
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+        translated(refusals[i]);
+    is_text(say(arena, TEXT_DE, refusals[2]),
+            "Änderung 7 lässt sich nicht freigeben: Anna@a.example ist mit Großbuchstaben "
+            "geschrieben, die a.example nicht mehr unterscheidet. Lehnen Sie sie ab.",
+            "capital letters");
+    is_text(say(arena, TEXT_EN, refusals[5]),
+            "The directory of a.example feeds other domains too: these move only together, by the "
+            "command line.",
+            "the advice of a command is not shown");
+}
+
 static void check_the_rest(void)
 {
     is_text(say(arena, TEXT_EN, "a.example: not served here; `rollcall domain list` shows what is"),
@@ -175,6 +204,7 @@ int main(void)
     check_verdicts();
     check_lists();
     check_passwords();
+    check_refusals();
     check_the_rest();
     arena_free(&arena);
     return tap_done();
