@@ -4,9 +4,10 @@ Catches a table that was left out (every column of the schema is in SAYS or SILE
 and the whole dump is searched), erasing somebody who is on the roll, before every gateway
 knows, or somebody else, and a history that brings the person back.
 """
+import re
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import PG_BIN, Rollcall, as_user, eventually, main, run
+from harness import PG_BIN, TREE, Rollcall, as_user, eventually, main, run
 from observed import Observed, at
 
 TRACES = """
@@ -113,6 +114,13 @@ def test_every_column_is_thought_of():
         assert not new, f"does it say who somebody is? then user_forget erases it, and SAYS has it; else SILENT: {new}"
         old = sorted(listed - real) + sorted(whole - {table for table, _ in real})
         assert not old, f"is not in the schema: {old}"
+
+
+def test_the_page_tells_how_long():
+    """SECURITY.md names each table that says who a person is."""
+    page = re.search(r"## What is kept about people.*?(?=\n## )", (TREE / "SECURITY.md").read_text(), re.S)[0]
+    untold = [table for table in SAYS if f"`{table}`" not in page]
+    assert not untold, f"SECURITY.md does not tell how long these are kept: {untold}"
 
 
 def test_nothing_is_left():
