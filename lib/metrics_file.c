@@ -46,13 +46,22 @@ void metrics_put(struct buf *out, const char *name, const char *type, const char
     metrics_value(out, name, NULL, NULL, text);
 }
 
+/* A disk that has room for a part takes that part without an error. */
+static bool write_whole(int fd, const struct buf *text)
+{
+    ssize_t n = write(fd, text->at, text->len);
+
+    if (n >= 0 && (size_t)n < text->len)
+        errno = ENOSPC;
+    return n == (ssize_t)text->len;
+}
+
 bool metrics_file_write(const char *setting, const char *path, const struct buf *text,
                         struct err *err)
 {
     STR_AUTO aside = mem_printf("%s.%d.tmp", path, (int)getpid());
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool fine =
-        fd >= 0 && fchmod(fd, 0644) == 0 && write(fd, text->at, text->len) == (ssize_t)text->len;
+    bool fine = fd >= 0 && fchmod(fd, 0644) == 0 && write_whole(fd, text);
 
     if (fd >= 0)
         fine = close(fd) == 0 && fine;

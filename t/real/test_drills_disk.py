@@ -2,8 +2,8 @@
 done or lost, it is told, and goes on by itself when there is room
 
 The replica's directory is in test_faults.py, the quarantine's in test_quarantine.py. Here: PostgreSQL's own disk, the
-panel's spool, the state of rollcall-observe, the temporary directory of rollcall-ldapsync; then a damaged state and
-position of rollcall-observe, and a damaged outbox.
+panel's spool, the state of rollcall-observe, the temporary directory of rollcall-ldapsync, the directory of metrics files;
+then a damaged state and position of rollcall-observe, and a damaged outbox.
 """
 import collections
 import json
@@ -133,6 +133,25 @@ def test_temporary_directory_of_ldapsync_full():
         assert rc.run("ldap", "sync", "example.com", check=False).returncode == 75
         assert len(addresses(rc)) == 300, "nobody is lost"
         print("    2 runs failed, 300 addresses stayed")
+
+
+def test_directory_of_metrics_full():
+    """Mails go all the same, it is told, and whoever reads the file finds the last one whole."""
+    seeded()
+    with Mails(["ann@customer.test"]) as m, small_disk(m.rc.dir / "disk", 1, "0777") as filler:
+        files = [m.rc.dir / "disk" / name for name in ("report.prom", "outbox.prom")]
+        m.rc.set(report_metrics_file=files[0], outbox_metrics_file=files[1])
+        for day in range(2):
+            m.quarantine("ann@customer.test", NOON + day * 86400 - 10 * 3600)
+            if day:
+                fill(filler)
+                before = [file.read_text() for file in files]
+            told = [m.command("spam", now=NOON + day * 86400), m.command("send")]
+            assert ["No space left on device" in text for text in told] == [bool(day)] * 2, told
+            m.arrived("ann@customer.test", day + 1)
+        assert [file.read_text() for file in files] == before and all(before)
+        assert sorted(path.name for path in filler.parent.iterdir()) == sorted([filler.name, *(f.name for f in files)])
+        print("    2 files as they were, 2 mails delivered")
 
 
 # ------------------------------------------------------------------ damaged
