@@ -377,7 +377,8 @@ const struct conf_row conf_rows[] = {
     ROW(CONF_TEXT, notice_contact, "", 0, 320, NULL, check_mail_address, false,
         "Who is mailed when a customer's directory fails or is held and neither the customer nor "
         "the domain has a contact for it ('rollcall report set'), and when the password or second "
-        "factor of an account was changed whose login is no address; empty: nobody, it is logged."),
+        "factor of an account was changed whose login is no address and whose customer has none; "
+        "empty: nobody, it is logged."),
     ROW(CONF_TEXT, report_metrics_file, "", 0, 1024, NULL, check_path_or_none, false,
         "Where 'rollcall-report spam' writes its metrics after each run, likewise."),
     ROW(CONF_TEXT, outbox_metrics_file, "", 0, 1024, NULL, check_path_or_none, false,

@@ -482,9 +482,15 @@ def test_the_two_steps_to_a_password():
             for _ in range(2):
                 ask(m, "password", "ann@customer.test")
             assert ask(m, "password", "ann@customer.test") == "f", "too many of late"
-            # one who came by LDAP has the directory's password
-            m.rc.psql("alter table ldap_user disable trigger all; insert into ldap_user select 1, gen_random_uuid(), "
-                      "user_id, 'cn=x' from recipient where local_part = 'dir'", check=False)
+            # one who came by LDAP has the directory's password: whatever he asks for, he is told so and gets none
+            m.rc.psql("insert into ldap_source (name, customer_id) select 'ours', min(id) from customer; insert into ldap_user "
+                      "select s.id, gen_random_uuid(), r.user_id, 'cn=x' from ldap_source s, recipient r where local_part = 'dir'")
+            kept = m.rc.psql("select count(*) from token") + m.rc.psql("table user_password")
+            for number, kind in enumerate(("confirm", "password"), 1):
+                assert ask(m, kind, "dir@customer.test") == "t"
+                mail = m.arrived("dir@customer.test", number)[-1]
+                assert mail["Subject"] == "Your password is that of your directory" and "?t=" not in mail.as_string(), kind
+            assert m.rc.psql("select count(*) from token") + m.rc.psql("table user_password") == kept
         finally:
             follower.process.send_signal(signal.SIGTERM)
             follower.end()

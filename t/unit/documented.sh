@@ -61,12 +61,25 @@ if [[ -x $build/bin/rollcall-policyd ]]; then
     compare "man/rollcall-policyd.8, DESCRIPTION," "$work/daemon" "$work/daemon.man"
 fi
 
-if [[ -x $build/bin/rollcall-observe ]]; then
-    "$build/bin/rollcall-observe" --help | grep -oE -- '--?[a-zA-Z][a-z-]*' | grep -v -- '^-observe\|^--?$' | grep '^-' |
-        sed 's/^-//' | sort -u >"$work/observe"
-    grep -oE 'Fl -?[a-z-]+' man/rollcall-observe.8 | cut -c4- | sort -u >"$work/observe.man"
-    compare "man/rollcall-observe.8" "$work/observe" "$work/observe.man"
-fi
+# every option of the others; a page may name another program's, too
+for program in observe ldapsync quarantine report panel; do
+    "$build/bin/rollcall-$program" --help | grep -oE -- '(^|[ [|(])--?[a-zA-Z][a-z-]*' | tr -d ' [|(' | sed 's/^-//' |
+        sort -u >"$work/options"
+    [[ $(wc -l <"$work/options") -ge 4 ]] || complain "rollcall-$program --help names hardly an option"
+    grep -oE 'Fl -?[a-z-]+' "man/rollcall-$program.8" | cut -c4- | sort -u >"$work/options.man"
+    lacking=$(comm -23 "$work/options" "$work/options.man" | xargs)
+    [[ -z $lacking ]] || complain "man/rollcall-$program.8 lacks options: $lacking"
+done
+
+# what jobs and the quarantine write for a monitor
+{
+    grep -ohE 'rollcall_(report|outbox|quarantine|observe|create)_[a-z_]+[a-z]' report/*.c sync/*.c lib/*.c
+    sed -nE 's/^ *\{"([a-z_]+)", .*/rollcall_ldap_\1/p' sync/ldapmetrics.c
+} | sort -u >"$work/job_metrics"
+[[ $(wc -l <"$work/job_metrics") -gt 20 ]] || complain "only $(wc -l <"$work/job_metrics") metrics of jobs were found"
+grep -oh 'rollcall_[a-z_]*' man/*.[158] | sort -u >"$work/job_metrics.man"
+lacking=$(comm -23 "$work/job_metrics" "$work/job_metrics.man" | xargs)
+[[ -z $lacking ]] || complain "no page in man/ has the metrics $lacking"
 
 # "command<TAB>--option" for every command and option; "*<TAB>--option" for those of all commands.
 rollcall --help --json | python3 -c '
