@@ -11,7 +11,8 @@ When a test fails, the logs of the servers it used are printed.
     if __name__ == "__main__": main()
 
 ROLLCALL_BUILD names the build directory (default build-check), ROLLCALL_FULL=1 asks for the long
-forms, ROLLCALL_SEED repeats a run, ROLLCALL_KEEP=1 leaves the directories.
+forms, ROLLCALL_NAMED=1 for what a test does only when it is asked for by name, ROLLCALL_SEED repeats a
+run, ROLLCALL_KEEP=1 leaves the directories.
 """
 import contextlib
 import ctypes
@@ -34,6 +35,7 @@ import urllib.request
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ROLLCALL_BUILD", TREE / "build-check")).resolve()
 FULL = os.environ.get("ROLLCALL_FULL", "0") not in ("", "0")
+NAMED = os.environ.get("ROLLCALL_NAMED", "0") not in ("", "0")
 PG_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 POLICY_USER = "nobody"  # exists on every Debian; the daemon must need nothing of root's
 PR_SET_PDEATHSIG = 1

@@ -4,7 +4,8 @@ upgraded, removed and purged
 Then a machine is booted from it, with systemd as its first process, where every unit does its work.
 Catches a program, page, unit or job that is in no package or in the wrong one, a build dependency that is missing, modes
 that are too wide, a setting of the administrator's that an upgrade overwrites, and what a purge leaves behind. The
-clean root (--full) is made by debootstrap, from Debian's mirror.
+clean root is made by debootstrap, from Debian's mirror: by `t/run package` or --full, not in every run, which needs no
+network.
 """
 import json
 import os
@@ -16,8 +17,9 @@ import subprocess
 
 import booted_units
 from booted import Booted, containers_work
-from harness import FULL, TREE, Scratch, main, run, shared, shared_servers
+from harness import FULL, NAMED, TREE, Scratch, main, run, shared, shared_servers
 
+WHOLE = FULL or NAMED
 PACKAGES = ("rollcall-common", "rollcall-gateway", "rollcall-server")
 MIRROR = "http://deb.debian.org/debian"
 TIGHT = {"/etc/rollcall": ("root", "rollcall", 0o750), "/var/lib/rollcall": ("rollcall", "rollcall", 0o750),
@@ -107,7 +109,7 @@ def test_bills_of_materials():
 
 def test_the_same_bytes():
     """Built again, elsewhere, at another time: nothing of either is in the packages."""
-    if not FULL:
+    if not WHOLE:
         return
     with Build("a-directory-of-another-name", built().source) as again:
         for package in PACKAGES:
@@ -167,7 +169,7 @@ def clean_root(name):
 
 
 def test_lintian():
-    if not FULL:
+    if not WHOLE:
         return
     built().build("noopt")
     told = run("lintian", "--allow-root", "--fail-on", "error", "--no-tag-display-limit",
@@ -177,7 +179,7 @@ def test_lintian():
 
 
 def test_install_upgrade_remove_purge():
-    if not FULL:
+    if not WHOLE:
         return
     root, build = clean_root("root"), built()
     root.install(build)
@@ -214,7 +216,7 @@ def test_install_upgrade_remove_purge():
 def test_units_on_a_booted_machine():
     """systemd as the first process: all units enabled as docs/install.md has it, at their work, restarted, hung, failing.
     Needs a machine where root may run containers (namespaces, a cgroup hierarchy that can be written)."""
-    if not FULL:
+    if not WHOLE:
         return
     root = clean_root("machine")
     works, why = containers_work(root.path)
