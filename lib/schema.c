@@ -145,20 +145,7 @@ static bool deadlocked(struct db *db, int *times)
     return db_alive(db);
 }
 
-static bool apply_missing(struct db *db, int64_t patience_us, int *from, struct err *err)
-{
-    for (size_t i = 0; i < schema_migration_count; i++) {
-        int before, times = 0;
-        while (!step(db, &schema_migrations[i], patience_us, &before, err))
-            if (!deadlocked(db, &times))
-                return false;
-        if (i == 0)
-            *from = before;
-    }
-    return true;
-}
-
-static bool try_granting(struct db *db, struct err *err)
+static bool grant_roles(struct db *db, struct err *err)
 {
     if (!db_script(db, LOCK_SQL, err))
         return false;
@@ -167,13 +154,23 @@ static bool try_granting(struct db *db, struct err *err)
     return db_script(db, "commit", err);
 }
 
-static bool grant_roles(struct db *db, struct err *err)
+/* Behind the last migration stand roles and grants, which lock tables as well. */
+static bool take_step(struct db *db, size_t i, int64_t patience_us, int *before, struct err *err)
 {
-    int times = 0;
+    return i < schema_migration_count ? step(db, &schema_migrations[i], patience_us, before, err)
+                                      : grant_roles(db, err);
+}
 
-    while (!try_granting(db, err))
-        if (!deadlocked(db, &times))
-            return false;
+static bool upgrade(struct db *db, int64_t patience_us, int *from, struct err *err)
+{
+    for (size_t i = 0; i <= schema_migration_count; i++) {
+        int before = 0, times = 0;
+        while (!take_step(db, i, patience_us, &before, err))
+            if (!deadlocked(db, &times))
+                return false;
+        if (i == 0)
+            *from = before;
+    }
     return true;
 }
 
@@ -184,7 +181,7 @@ bool schema_upgrade(struct db *db, int *from, int *to, struct err *err)
 
     db_set_timeout(db, 0); /* a large table is rewritten for as long as that takes */
     *to = schema_known();
-    done = apply_missing(db, patience_us, from, err) && grant_roles(db, err);
+    done = upgrade(db, patience_us, from, err);
     db_set_timeout(db, patience_us);
     return done || db_rollback(db);
 }
