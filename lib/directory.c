@@ -124,15 +124,15 @@ static bool use_tls(struct directory *d, const char *ca, struct err *err)
 static bool check_readable(const struct directory *d, const char *setting, const char *path,
                            struct err *err)
 {
-    int fd = path[0] != '\0' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-
-    if (path[0] != '\0' && fd < 0)
+    if (path[0] == '\0')
+        return true;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return err_set(err, ERR_CONFIG,
                        "%s: %s %s cannot be read: %s; it must be readable for this program's user, "
                        "and lie below /etc or where sandbox_read says (rollcall.conf)",
                        d->server, setting, path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return true;
 }
 
