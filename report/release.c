@@ -22,8 +22,6 @@ struct request {
     bool smtputf8; /* it came so (RFC 6531): perhaps only its header has what needs it */
 };
 
-static const char GONE[] = "the message's file is not there any more, or was altered";
-
 static const char DUE[] =
     "select q.id, q.action, q.actor, m.file, m.sender, r.address,"
     " (extract(epoch from clock_timestamp() - q.asked_at) * 1000000)::bigint, q.attempts,"
@@ -131,6 +129,14 @@ static bool tell_released(struct errand *e, const struct request *q,
     return over ? answer(e, q, false, told, err) : try_later(e, q, told, err);
 }
 
+/* The file is not the message that its row says. */
+static bool answer_lost(struct errand *e, const struct request *q, struct err *err)
+{
+    tally_add(TALLY_LOST, 1);
+    return kept_mark_lost(e->db, q->message, q->file, err) &&
+           answer(e, q, false, "the message's file is not there any more, or was altered", err);
+}
+
 static bool tell_unread(struct errand *e, const struct request *q, const struct err *trouble,
                         struct err *err)
 {
@@ -138,10 +144,7 @@ static bool tell_unread(struct errand *e, const struct request *q, const struct 
 
     log_write(LOG_RELEASE_FAILED, "%s to <%s>: %s", q->file, q->address, trouble->text);
     tally_add(lost ? TALLY_RELEASE_FAILED : TALLY_RELEASE_LATER, 1);
-    if (!lost)
-        return try_later(e, q, trouble->text, err);
-    tally_add(TALLY_LOST, 1);
-    return kept_mark_lost(e->db, q->message, q->file, err) && answer(e, q, false, GONE, err);
+    return lost ? answer_lost(e, q, err) : try_later(e, q, trouble->text, err);
 }
 
 static bool release(struct errand *e, const struct request *q, struct err *err)
@@ -201,7 +204,7 @@ static bool raw(struct errand *e, const struct request *q, struct err *err)
     int fd = open_message(e, q, &trouble);
 
     if (fd < 0 && trouble.class == ERR_DATA)
-        return kept_mark_lost(e->db, q->message, q->file, err) && answer(e, q, false, GONE, err);
+        return answer_lost(e, q, err);
     if (fd < 0)
         return answer(e, q, false, "the message's file cannot be read", err);
     bool fine =
