@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 bool disk_look(const char *directory, struct disk *disk, struct err *err)
 {
@@ -37,4 +38,17 @@ int disk_percent(const struct disk *disk)
     int bytes = disk_percent_bytes(disk), inodes = percent(disk->free_inodes, disk->inodes);
 
     return bytes < inodes ? bytes : inodes;
+}
+
+bool disk_write(int fd, struct span bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t n = write(fd, bytes.at, bytes.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes = span_of(bytes.at + n, bytes.len - (size_t)n);
+    }
+    return true;
 }

@@ -1,5 +1,5 @@
 /*
- * disk - how much room the file system of a directory has for those who are not root
+ * disk - how much room the file system of a directory has for those who are not root; writing whole
  */
 #ifndef ROLLCALL_DISK_H
 #define ROLLCALL_DISK_H
@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "str.h"
 
 struct disk {
     uint64_t bytes, free_bytes;
@@ -19,5 +20,8 @@ bool disk_look(const char *directory, struct disk *disk, struct err *err) MUST_C
 /* What is free, in percent rounded down: of bytes; of these or inodes, whichever is less. Pure. */
 int disk_percent_bytes(const struct disk *disk);
 int disk_percent(const struct disk *disk);
+
+/* All of it, however often that takes; false: errno says why. */
+bool disk_write(int fd, struct span bytes) MUST_CHECK;
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/disk.h"
 #include "lib/log.h"
 #include "lib/secret.h"
 
@@ -44,26 +45,21 @@ bool visit_file_begin(void *context, const struct form *form, struct span name,
     return open_spool(visit);
 }
 
-static bool write_all(struct visit *visit, int fd, struct span bytes)
+static bool spool_write(struct visit *visit, int fd, struct span bytes)
 {
-    for (size_t done = 0; done < bytes.len;) {
-        ssize_t n = write(fd, bytes.at + done, bytes.len - done);
-        if (n <= 0) {
-            log_write(LOG_PANEL_TROUBLE, "%s: %s", visit->panel->conf->panel_spool_directory,
-                      strerror(errno));
-            visit->spool_full = true;
-            return false;
-        }
-        done += (size_t)n;
-    }
-    return true;
+    if (disk_write(fd, bytes))
+        return true;
+    log_write(LOG_PANEL_TROUBLE, "%s: %s", visit->panel->conf->panel_spool_directory,
+              strerror(errno));
+    visit->spool_full = true;
+    return false;
 }
 
 bool visit_file_take(void *context, struct span bytes)
 {
     struct visit *visit = context;
 
-    return write_all(visit, visit->spool, bytes);
+    return spool_write(visit, visit->spool, bytes);
 }
 
 /* Its name is gone at once, so that nothing is left whatever happens. */
@@ -81,7 +77,7 @@ static bool open_answer(struct visit *visit)
 bool visit_add_file(struct visit *visit, struct span bytes, struct err *err)
 {
     return ((visit->body_file >= 0 || open_answer(visit)) &&
-            write_all(visit, visit->body_file, bytes)) ||
+            spool_write(visit, visit->body_file, bytes)) ||
            err_set(err, ERR_TEMPORARY, "the message cannot be kept in panel_spool_directory");
 }
 

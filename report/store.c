@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/disk.h"
 
 static const char seal_mark[] = "rollcall-quarantine 1 "; /* then size and digest */
 
@@ -155,19 +156,6 @@ static void choose_name(struct store *s, char name[STORE_NAME + 1])
     str_hex(name + 3, random, sizeof random);
 }
 
-static bool write_all(int fd, struct span bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.at, bytes.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes = span_of(bytes.at + n, bytes.len - (size_t)n);
-    }
-    return true;
-}
-
 /* Takes back and tells; errno is of what failed. */
 static bool give_up(struct store_writing *w, struct err *err)
 {
@@ -180,7 +168,7 @@ static bool give_up(struct store_writing *w, struct err *err)
 static bool create(struct store_writing *w, int directory_fd)
 {
     w->fd = openat(directory_fd, w->name + 3, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return w->fd >= 0 && write_all(w->fd, span_of(w->held.at, w->held.len));
+    return w->fd >= 0 && disk_write(w->fd, span_of(w->held.at, w->held.len));
 }
 
 /* What comes goes to the file from now on. */
@@ -212,7 +200,7 @@ bool store_write(struct store_writing *writing, struct span bytes, struct err *e
 
     if (holds)
         buf_append(&writing->held, bytes.at, bytes.len);
-    else if ((writing->fd < 0 && !spill(writing)) || !write_all(writing->fd, bytes))
+    else if ((writing->fd < 0 && !spill(writing)) || !disk_write(writing->fd, bytes))
         return give_up(writing, err);
     secret_digest_add(writing->digesting, bytes.at, bytes.len);
     writing->size += bytes.len;
